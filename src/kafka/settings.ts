@@ -1,0 +1,42 @@
+import type { ConnectionOptions } from 'node:tls'
+import type { ISocketFactory } from 'kafkajs'
+import createDefaultSocketFactory from 'kafkajs/src/network/socketFactory.js'
+import type { ClusterConfig } from './types.js'
+
+/** What one connection needs of the user's kafkajs config, with kafkajs's defaults filled in. */
+export interface ConnectionSettings {
+  alias: string
+  clientId: string
+  ssl: ConnectionOptions | undefined
+  sasl: NonNullable<ClusterConfig['sasl']> | undefined
+  socketFactory: ISocketFactory
+  connectionTimeoutMs: number
+  /** For the first answer on a new socket. A frozen broker still accepts connections, so this must be short. */
+  handshakeTimeoutMs: number
+  authenticationTimeoutMs: number
+  reauthenticationThresholdMs: number
+  requestTimeoutMs: number
+  /** For control-plane requests whose caller names no time-out. */
+  controlTimeoutMs: number
+}
+
+const SHORTEST_HANDSHAKE_TIMEOUT_MS = 3_000
+const LONGEST_CONTROL_TIMEOUT_MS = 10_000
+
+export function connectionSettings(config: ClusterConfig): ConnectionSettings {
+  const connectionTimeoutMs = config.connectionTimeout ?? 1_000
+  const requestTimeoutMs = config.requestTimeout ?? 30_000
+  return {
+    alias: config.alias,
+    clientId: config.clientId ?? 'twinlog',
+    ssl: typeof config.ssl === 'object' ? config.ssl : config.ssl === true ? {} : undefined,
+    sasl: config.sasl,
+    socketFactory: config.socketFactory ?? createDefaultSocketFactory(),
+    connectionTimeoutMs,
+    handshakeTimeoutMs: Math.max(2 * connectionTimeoutMs, SHORTEST_HANDSHAKE_TIMEOUT_MS),
+    authenticationTimeoutMs: config.authenticationTimeout ?? 10_000,
+    reauthenticationThresholdMs: config.reauthenticationThreshold ?? 10_000,
+    requestTimeoutMs,
+    controlTimeoutMs: Math.min(requestTimeoutMs, LONGEST_CONTROL_TIMEOUT_MS)
+  }
+}

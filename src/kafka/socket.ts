@@ -1,0 +1,71 @@
+import type { Socket } from 'node:net'
+import { TwinlogError } from '../errors.js'
+import { type Address, formatAddress } from './addresses.js'
+import type { ConnectionSettings } from './settings.js'
+
+const KEEP_ALIVE_DELAY_MS = 60_000
+
+/** Opens a socket through the socket factory; resolves when it is connected (after the TLS handshake, where there is one). */
+export function openSocket(address: Address, settings: ConnectionSettings, signal?: AbortSignal): Promise<Socket> {
+  return new Promise((resolve, reject) => {
+    let socket: Socket | undefined
+    const where = `${settings.alias}: broker ${formatAddress(address)}`
+    const settle = (error?: TwinlogError) => {
+      clearTimeout(timer)
+      signal?.removeEventListener('abort', onAbort)
+      socket?.off('error', onError)
+      socket?.off('close', onClose)
+      // A socket without an error listener throws into the process when it fails before it has found its owner.
+      socket?.on('error', () => undefined)
+      if (error === undefined && socket !== undefined) {
+        resolve(socket)
+        return
+      }
+      socket?.destroy()
+      reject(error ?? new TwinlogError('TWINLOG_INTERNAL', `${where}: connected without a socket`))
+    }
+    const fail = (problem: string, cause?: unknown, retriable = true) =>
+      settle(
+        new TwinlogError('TWINLOG_UNREACHABLE', `${where} ${problem}`, { cluster: settings.alias, retriable, cause })
+      )
+    const onError = (error: NodeJS.ErrnoException) => {
+      const certificate = isCertificateError(error)
+      const hint = certificate ? '; check the ssl option (ca, servername) against the broker certificate' : ''
+      fail(`cannot be reached: ${error.message || (error.code ?? error.name)}${hint}`, error, !certificate)
+    }
+    const onClose = () => fail('closed the connection while it was being set up; do both sides agree on TLS?')
+    const onAbort = () =>
+      settle(new TwinlogError('TWINLOG_ABORTED', `${where}: connecting was aborted`, { cause: signal?.reason }))
+    const timer = setTimeout(
+      () => fail(`did not accept a connection within ${settings.connectionTimeoutMs} ms`),
+      settings.connectionTimeoutMs
+    )
+    if (signal?.aborted === true) {
+      onAbort()
+      return
+    }
+    signal?.addEventListener('abort', onAbort, { once: true })
+    try {
+      // kafkajs types `ssl` as always there, but passes undefined for plaintext, and factories rely on that.
+      const ssl = settings.ssl as NonNullable<ConnectionSettings['ssl']>
+      // A factory may call back before it returns.
+      socket = settings.socketFactory({ ...address, ssl, onConnect: () => process.nextTick(settle) })
+      socket.on('error', onError)
+      socket.on('close', onClose)
+      socket.setKeepAlive?.(true, KEEP_ALIVE_DELAY_MS)
+      // Pipelined small requests would otherwise wait for the acknowledgement of the one before.
+      socket.setNoDelay?.(true)
+    } catch (error) {
+      fail(
+        `cannot be reached: the socket factory failed: ${error instanceof Error ? error.message : String(error)}`,
+        error
+      )
+    }
+  })
+}
+
+function isCertificateError(error: NodeJS.ErrnoException): boolean {
+  return /^(CERT_|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO_|ERR_TLS_|ERR_SSL_.*CERTIFICATE|HOSTNAME_MISMATCH)/.test(
+    error.code ?? ''
+  )
+}

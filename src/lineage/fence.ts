@@ -1,0 +1,157 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { ClusterClient } from '../kafka/cluster.js'
+import { kafkaError } from '../kafka/protocol-errors.js'
+import { addPartitionsToTxnRequest } from '../kafka/requests/add-partitions-to-txn.js'
+import { describeProducersRequest } from '../kafka/requests/describe-producers.js'
+import { endTxnRequest } from '../kafka/requests/end-txn.js'
+import { initProducerIdRequest } from '../kafka/requests/init-producer-id.js'
+import { TwinlogError, toTwinlogError } from '../errors.js'
+import type { Logger } from '../logger.js'
+
+export interface FencePartition {
+  topic: string
+  partition: number
+}
+
+export interface FenceResult {
+  producerId: bigint
+  epoch: number
+}
+
+const TRANSACTION_TIMEOUT_MS = 60_000
+const FENCE_TIMEOUT_MS = 60_000
+const MARKER_POLL_MS = 10
+const MARKER_WAIT_MS = 5_000
+
+export const transactionalIdOf = (link: string) => `twinlog.${link}`
+
+/** Takes the link's transactional id: the producer id stays the same, the epoch goes up by one. */
+export async function initLinkProducer(cluster: ClusterClient, link: string): Promise<FenceResult> {
+  const transactionalId = transactionalIdOf(link)
+  const deadline = Date.now() + FENCE_TIMEOUT_MS
+  for (;;) {
+    try {
+      const request = initProducerIdRequest({ transactionalId, transactionTimeoutMs: TRANSACTION_TIMEOUT_MS })
+      const answer = await cluster.send({ transactionalId }, request)
+      if (answer.errorCode === 0) return { producerId: answer.producerId, epoch: answer.producerEpoch }
+      throw kafkaError(answer.errorCode, `InitProducerId of ${transactionalId}`, { cluster: cluster.alias })
+    } catch (error) {
+      await backOff(error, deadline, cluster, transactionalId)
+    }
+  }
+}
+
+/**
+ * Puts a control marker of a new epoch into every partition, so that whatever still writes there under an older epoch gets
+ * error 47: an empty transaction of the link's transactional id, then DescribeProducers until exactly this epoch shows,
+ * because EndTxn answers before the marker is in the log (`facts.md` M4). Anything unexpected: once more, with a higher epoch.
+ */
+export async function fencePartitions(o: {
+  cluster: ClusterClient
+  link: string
+  partitions: FencePartition[]
+  logger: Logger
+  signal?: AbortSignal | undefined
+}): Promise<FenceResult> {
+  const transactionalId = transactionalIdOf(o.link)
+  const deadline = Date.now() + FENCE_TIMEOUT_MS
+  for (;;) {
+    o.signal?.throwIfAborted()
+    const identity = await initLinkProducer(o.cluster, o.link)
+    if (o.partitions.length === 0) return identity
+    try {
+      await emptyTransaction(o.cluster, transactionalId, identity, o.partitions)
+      await markersShow(o.cluster, identity, o.partitions)
+      return identity
+    } catch (error) {
+      o.logger.info({ error, epoch: identity.epoch, transactionalId }, 'fence not complete, taking the next epoch')
+      await backOff(error, deadline, o.cluster, transactionalId)
+    }
+  }
+}
+
+async function emptyTransaction(
+  cluster: ClusterClient,
+  transactionalId: string,
+  identity: FenceResult,
+  partitions: FencePartition[]
+): Promise<void> {
+  const producer = { transactionalId, producerId: identity.producerId, producerEpoch: identity.epoch }
+  const topics = byTopic(partitions)
+  for (;;) {
+    const answer = await cluster.send({ transactionalId }, addPartitionsToTxnRequest({ ...producer, topics }))
+    const failed = answer.partitions.find(partition => partition.errorCode !== 0)
+    if (!failed) break
+    // The previous transaction's markers are still being written: the same epoch may ask again.
+    if (failed.errorCode !== 51) throw kafkaError(failed.errorCode, `AddPartitionsToTxn of ${transactionalId}`, { cluster: cluster.alias, ...failed })
+    await sleep(MARKER_POLL_MS)
+  }
+  for (;;) {
+    const answer = await cluster.send({ transactionalId }, endTxnRequest({ ...producer, commit: true }))
+    if (answer.errorCode === 0) return
+    if (answer.errorCode !== 51) throw kafkaError(answer.errorCode, `EndTxn of ${transactionalId}`, { cluster: cluster.alias })
+    await sleep(MARKER_POLL_MS)
+  }
+}
+
+async function markersShow(cluster: ClusterClient, identity: FenceResult, partitions: FencePartition[]): Promise<void> {
+  const deadline = Date.now() + MARKER_WAIT_MS
+  let open = partitions
+  for (;;) {
+    const shown = await producerEpochs(cluster, identity.producerId, open)
+    for (const [name, epoch] of shown) {
+      if (epoch > identity.epoch) {
+        throw new TwinlogError('TWINLOG_FENCED', `${name} already shows epoch ${epoch}, this fence has ${identity.epoch}`, { retriable: true })
+      }
+    }
+    open = open.filter(partition => shown.get(nameOf(partition)) !== identity.epoch)
+    if (open.length === 0) return
+    if (Date.now() > deadline) {
+      throw new TwinlogError('TWINLOG_TIMEOUT', `the marker of epoch ${identity.epoch} does not show in ${open.map(nameOf).join(', ')}`, {
+        retriable: true,
+        cluster: cluster.alias
+      })
+    }
+    await sleep(MARKER_POLL_MS)
+  }
+}
+
+/** Epoch of this producer id on each partition's leader; absent where the leader does not know the id. */
+async function producerEpochs(cluster: ClusterClient, producerId: bigint, partitions: FencePartition[]): Promise<Map<string, number>> {
+  const metadata = await cluster.metadata({ topics: [...new Set(partitions.map(partition => partition.topic))] })
+  const byLeader = new Map<number, FencePartition[]>()
+  for (const partition of partitions) {
+    const leader = metadata.topics.get(partition.topic)?.partitions.find(known => known.partition === partition.partition)?.leader ?? -1
+    if (leader < 0) continue
+    byLeader.set(leader, [...(byLeader.get(leader) ?? []), partition])
+  }
+  const epochs = new Map<string, number>()
+  const answers = await Promise.all(
+    [...byLeader].map(([node, ofLeader]) => cluster.send({ node }, describeProducersRequest({ topics: byTopic(ofLeader) })))
+  )
+  for (const answer of answers) {
+    for (const partition of answer.partitions) {
+      const producer = partition.producers.find(known => known.producerId === producerId)
+      if (partition.errorCode === 0 && producer) epochs.set(nameOf(partition), producer.producerEpoch)
+    }
+  }
+  return epochs
+}
+
+async function backOff(error: unknown, deadline: number, cluster: ClusterClient, transactionalId: string): Promise<void> {
+  const known = toTwinlogError(error, 'TWINLOG_INTERNAL', `fencing with ${transactionalId}`)
+  if ((!known.retriable && !RESTARTED_BY.has(known.kafkaCode ?? 0)) || Date.now() > deadline) throw known
+  cluster.forgetCoordinator({ transactionalId })
+  await sleep(20 + Math.random() * 180)
+}
+
+/** Another fence came in between (invalid epoch, producer fenced, concurrent transactions): the answer is the next epoch. */
+const RESTARTED_BY = new Set([47, 51, 90])
+
+function byTopic(partitions: FencePartition[]): { topic: string; partitions: number[] }[] {
+  const topics = new Map<string, number[]>()
+  for (const { topic, partition } of partitions) topics.set(topic, [...(topics.get(topic) ?? []), partition])
+  return [...topics].map(([topic, numbers]) => ({ topic, partitions: numbers }))
+}
+
+const nameOf = (partition: FencePartition) => `${partition.topic}-${partition.partition}`

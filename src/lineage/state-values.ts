@@ -1,0 +1,196 @@
+import { TwinlogError } from '../errors.js'
+import type { Gap } from './gap-table.js'
+
+/** Version of every value format below. A reader that meets another one stops with a clear error instead of guessing. */
+export const STATE_VERSION = 1
+
+/** Binds the link to both clusters. First one written wins. */
+export interface LinkEntry {
+  link: string
+  sourceAlias: string
+  targetAlias: string
+  sourceClusterId: string
+  targetClusterId: string
+}
+
+/** The link's producer id, with the time of the last InitProducerId. Last one wins. */
+export interface ProducerEntry {
+  producerId: bigint
+  renewedAtMs: number
+}
+
+/** Where and under which plan a lane began. First one written wins. */
+export interface BirthEntry {
+  sourceTopic: string
+  sourceTopicId: string
+  sourcePartition: number
+  targetTopic: string
+  targetTopicId: string
+  targetPartition: number
+  planDigest: string
+  /** Source offset at which fetching starts, and the first ordinal. */
+  first: bigint
+  /** End of the target partition when the lane was born. */
+  targetEnd: bigint
+  producerId: bigint
+  epoch: number
+}
+
+/** From ordinal `base` on, this identity writes, beginning with `firstSequence`. Written ahead of its first data. First one wins. */
+export interface EpochEntry {
+  producerId: bigint
+  epoch: number
+  base: bigint
+  firstSequence: number
+}
+
+/** How far the lane is, at most a second old. The higher one wins. */
+export interface CheckpointEntry {
+  /** Ordinal of the next record. */
+  next: bigint
+  /** Target offset behind the lane's last record. */
+  targetEnd: bigint
+  sourceLeaderEpoch: number
+  /** Source position up to which everything is on the target or known to be a gap. */
+  reached: bigint
+}
+
+/** `closed`: a move has ended this lane; nobody copies into it until a later move opens it. Last one wins. */
+export interface GateEntry {
+  state: 'closed' | 'opened'
+  service: string
+  moveEpoch: number
+}
+
+/** A group's last known commits on the source, and what group sync wrote on the target for them. Last one wins. */
+export interface GroupEntry {
+  positions: GroupPosition[]
+}
+
+export interface GroupPosition {
+  topic: string
+  partition: number
+  /** Last known commit on the source. */
+  source: bigint
+  targetTopic: string
+  targetPartition: number
+  /** What was written on the target last, written down here before it is committed there; so `previous` may still stand there. */
+  written: bigint | null
+  previous: bigint | null
+  writtenAtMs: number
+}
+
+export interface GapChunk {
+  producerId: bigint
+  epoch: number
+  gaps: Gap[]
+}
+
+const BIGINT_FIELDS = new Set(['producerId', 'first', 'targetEnd', 'base', 'next', 'reached', 'source', 'written', 'previous'])
+
+export function encodeEntry(entry: object): Buffer {
+  return Buffer.from(
+    JSON.stringify({ v: STATE_VERSION, ...entry }, (_name, value: unknown) =>
+      typeof value === 'bigint' ? value.toString() : value
+    )
+  )
+}
+
+export function decodeEntry<T>(value: Buffer, what: string): T {
+  let parsed: { v?: unknown }
+  try {
+    parsed = JSON.parse(value.toString('utf8'), (name, field: unknown) =>
+      BIGINT_FIELDS.has(name) && typeof field === 'string' ? BigInt(field) : field
+    ) as { v?: unknown }
+  } catch (cause) {
+    throw new TwinlogError('TWINLOG_STATE_INVALID', `${what} is not readable: the state topic holds foreign or damaged data`, { cause })
+  }
+  if (parsed.v !== STATE_VERSION) throw unknownVersion(what, parsed.v)
+  return parsed as T
+}
+
+/**
+ * A chunk of gaps: version, producer id, epoch, first ordinal, first source offset, then groups of equal (distance to the
+ * previous gap's ordinal, length) with their repetition. A transactional source repeats itself, so most groups stand for many gaps.
+ */
+export function encodeGapChunk(chunk: GapChunk): Buffer {
+  const first = chunk.gaps[0]
+  if (!first) throw new TwinlogError('TWINLOG_INTERNAL', 'a chunk of gaps must not be empty')
+  const bytes: number[] = []
+  pushVarint(bytes, BigInt(STATE_VERSION))
+  pushVarint(bytes, chunk.producerId)
+  pushVarint(bytes, BigInt(chunk.epoch))
+  pushVarint(bytes, first.ordinal)
+  pushVarint(bytes, first.from)
+  let previous = first.ordinal
+  let group: { distance: bigint; length: bigint; times: bigint } | undefined
+  const flush = () => {
+    if (!group) return
+    pushVarint(bytes, group.distance)
+    pushVarint(bytes, group.length)
+    pushVarint(bytes, group.times - 1n)
+  }
+  for (const gap of chunk.gaps) {
+    const distance = gap.ordinal - previous
+    previous = gap.ordinal
+    if (group && group.distance === distance && group.length === gap.length) {
+      group.times += 1n
+      continue
+    }
+    flush()
+    group = { distance, length: gap.length, times: 1n }
+  }
+  flush()
+  return Buffer.from(bytes)
+}
+
+export function decodeGapChunk(value: Buffer, what: string): GapChunk {
+  const input = { value, at: 0, what }
+  const version = readVarint(input)
+  if (version !== BigInt(STATE_VERSION)) throw unknownVersion(what, version)
+  const producerId = readVarint(input)
+  const epoch = Number(readVarint(input))
+  let ordinal = readVarint(input)
+  let from = readVarint(input)
+  const gaps: Gap[] = []
+  while (input.at < value.length) {
+    const distance = readVarint(input)
+    const length = readVarint(input)
+    const times = readVarint(input) + 1n
+    for (let repetition = 0n; repetition < times; repetition++) {
+      ordinal += distance
+      from += distance
+      gaps.push({ ordinal, from, length })
+      from += length
+    }
+  }
+  return { producerId, epoch, gaps }
+}
+
+function unknownVersion(what: string, version: unknown): TwinlogError {
+  return new TwinlogError(
+    'TWINLOG_STATE_INVALID',
+    `${what} has version ${String(version)}, this twinlog reads version ${STATE_VERSION}: a newer twinlog wrote it; update this one`
+  )
+}
+
+function pushVarint(bytes: number[], value: bigint): void {
+  let rest = value
+  while (rest > 0x7fn) {
+    bytes.push(Number(rest & 0x7fn) | 0x80)
+    rest >>= 7n
+  }
+  bytes.push(Number(rest))
+}
+
+function readVarint(input: { value: Buffer; at: number; what: string }): bigint {
+  let result = 0n
+  for (let shift = 0n; ; shift += 7n) {
+    const byte = input.value[input.at++]
+    if (byte === undefined || shift > 63n) {
+      throw new TwinlogError('TWINLOG_STATE_INVALID', `${input.what} is cut short: the state topic holds foreign or damaged data`)
+    }
+    result |= BigInt(byte & 0x7f) << shift
+    if (byte < 0x80) return result
+  }
+}

@@ -1,0 +1,153 @@
+import type { ClusterClient } from '../kafka/cluster.js'
+import { kafkaError } from '../kafka/protocol-errors.js'
+import { fetchRequest } from '../kafka/requests/fetch.js'
+import { listOffsetsRequest } from '../kafka/requests/list-offsets.js'
+import { TwinlogError } from '../errors.js'
+import { parseBatches } from '../records/batch.js'
+import { retry } from '../util/retry.js'
+import { type LaneEpoch, ordinalOf } from './sequence.js'
+
+/** One batch of the lane as the target shows it. */
+export interface LaneBatch {
+  ordinal: bigint
+  count: number
+  offset: bigint
+}
+
+interface HeaderRead {
+  batches: LaneBatch[]
+  /** Where the next read goes on; equal to the asked offset only at the end of the log. */
+  next: bigint
+}
+
+const FETCH_BYTES = 1 << 20
+const OFFSET_OUT_OF_RANGE = 1
+const CONTROL_BIT = 0x20
+
+/**
+ * A lane's target partition, read for its batch headers only: (producer id, epoch, sequence) says which ordinals a batch holds.
+ * Reads go to the high watermark: what lies above it can still disappear and is never told to anybody.
+ */
+export class TargetLog {
+  readonly topic: string
+  readonly partition: number
+  readonly #cluster: ClusterClient
+
+  constructor(cluster: ClusterClient, topic: string, partition: number) {
+    this.#cluster = cluster
+    this.topic = topic
+    this.partition = partition
+  }
+
+  async bounds(): Promise<{ start: bigint; end: bigint }> {
+    const [start, end] = await Promise.all([this.#listOffset(-2n), this.#listOffset(-1n)])
+    return { start, end }
+  }
+
+  /** The lane's batches in one response beginning at (the batch that contains) this offset. */
+  async headersAt(offset: bigint, epochs: readonly LaneEpoch[], near: bigint, maxBytes = FETCH_BYTES): Promise<HeaderRead> {
+    return this.#withRetries(async () => {
+      const node = await this.#leader()
+      const answer = await this.#cluster.send(
+        { node },
+        fetchRequest({
+          maxWaitMs: 0,
+          minBytes: 0,
+          maxBytes,
+          isolation: 'read_uncommitted',
+          topics: [
+            {
+              topic: this.topic,
+              topicId: '',
+              partitions: [{ partition: this.partition, fetchOffset: offset, maxBytes }]
+            }
+          ]
+        })
+      )
+      const result = answer.partitions[0]
+      if (result?.errorCode === OFFSET_OUT_OF_RANGE) return { batches: [], next: offset }
+      if (!result || result.errorCode !== 0) throw this.#error(result?.errorCode ?? -1, 'read')
+      const all = parseBatches(result.records)
+      const batches: LaneBatch[] = []
+      let guess = near
+      for (const batch of all) {
+        const epoch = epochs.find(known => known.producerId === batch.producerId && known.epoch === batch.producerEpoch)
+        if (!epoch || (batch.attributes & CONTROL_BIT) !== 0) continue
+        guess = ordinalOf(batch.baseSequence, epoch, guess)
+        batches.push({ ordinal: guess, count: batch.lastOffsetDelta + 1, offset: batch.baseOffset })
+      }
+      return { batches, next: all.at(-1)?.nextOffset ?? offset }
+    })
+  }
+
+  /** The lane's last batch in [from, end), or undefined: first a look at the very end, then wider and wider ones. */
+  async lastBatch(from: bigint, end: bigint, epochs: readonly LaneEpoch[], near: bigint): Promise<LaneBatch | undefined> {
+    for (let back = 1n; ; back *= 16n) {
+      const begin = end - back < from ? from : end - back
+      const found = await this.#lastIn(begin, end, epochs, near)
+      if (found || begin === from) return found
+    }
+  }
+
+  /** The lane's first batch at or after `from`. */
+  async firstBatch(from: bigint, end: bigint, epochs: readonly LaneEpoch[], near: bigint): Promise<LaneBatch | undefined> {
+    let position = from
+    while (position < end) {
+      const read = await this.headersAt(position, epochs, near)
+      const first = read.batches.find(batch => batch.offset + BigInt(batch.count) > from)
+      if (first || read.next <= position) return first
+      position = read.next
+    }
+    return undefined
+  }
+
+  async #lastIn(from: bigint, end: bigint, epochs: readonly LaneEpoch[], near: bigint): Promise<LaneBatch | undefined> {
+    let last: LaneBatch | undefined
+    let position = from
+    while (position < end) {
+      const read = await this.headersAt(position, epochs, last?.ordinal ?? near)
+      last = read.batches.at(-1) ?? last
+      if (read.next <= position) break
+      position = read.next
+    }
+    return last
+  }
+
+  async #listOffset(timestamp: bigint): Promise<bigint> {
+    return this.#withRetries(async () => {
+      const node = await this.#leader()
+      const topics = [{ topic: this.topic, partitions: [{ partition: this.partition, timestamp }] }]
+      const answer = await this.#cluster.send({ node }, listOffsetsRequest({ isolation: 'read_uncommitted', topics }))
+      const result = answer.partitions[0]
+      if (!result || result.errorCode !== 0) throw this.#error(result?.errorCode ?? -1, 'ask the offsets of')
+      return result.offset
+    })
+  }
+
+  async #leader(): Promise<number> {
+    const known = this.#cluster.leaderOf(this.topic, this.partition)
+    if (known && known.nodeId >= 0) return known.nodeId
+    await this.#cluster.metadata({ topics: [this.topic] })
+    const leader = this.#cluster.leaderOf(this.topic, this.partition)
+    if (leader && leader.nodeId >= 0) return leader.nodeId
+    throw this.#error(5, 'find the leader of')
+  }
+
+  async #withRetries<T>(attempt: () => Promise<T>): Promise<T> {
+    return retry(
+      async number => {
+        if (number > 1) await this.#cluster.metadata({ topics: [this.topic] }).catch(() => undefined)
+        return attempt()
+      },
+      { retries: 8, minTimeoutMs: 50, maxTimeoutMs: 2_000 }
+    )
+  }
+
+  #error(code: number, action: string): TwinlogError {
+    return kafkaError(code, `cannot ${action} target partition ${this.topic}-${this.partition}`, {
+      cluster: this.#cluster.alias,
+      topic: this.topic,
+      partition: this.partition
+    })
+  }
+}

@@ -1,0 +1,153 @@
+import type { Gap, GapTable } from '../lineage/gap-table.js'
+import { BATCH } from '../records/batch.js'
+import { compressionOf } from '../records/compression.js'
+import { dropFirstRecords } from '../records/plan.js'
+import type { CompressionName, PlannedBatch } from '../records/types.js'
+
+/** One planned batch with its place in the lane. */
+export interface Send {
+  batch: PlannedBatch
+  /** Ordinal of its first record, and the one behind its last. */
+  first: bigint
+  end: bigint
+  /** The gaps before and inside it are in the state topic: only then may it go out. */
+  durable: boolean
+}
+
+/**
+ * A lane's records between source and target: planned, in flight, acknowledged, in ordinal order. Pure bookkeeping; it keeps
+ * everything that is not acknowledged, because after an error the same batches go out again, never a new fetch.
+ */
+export class LaneBuffer {
+  #gaps: GapTable
+  #queue: Send[] = []
+  #inFlight: Send[] = []
+  #bytes = 0
+  #unsettled = 0
+  #forgotten = false
+  /** Ordinal that the next planned record gets. */
+  #next: bigint
+  /** Source offset behind the last planned record: a gap between it and the next record is still to be noted. */
+  #source: bigint
+  #position: bigint
+
+  /** `reached`: source position up to which everything was known to be a gap when `next` was reached (from the checkpoint). */
+  constructor(gaps: GapTable, next: bigint, reached?: bigint) {
+    this.#gaps = gaps
+    this.#next = next
+    this.#source = gaps.sourceBehind(next)
+    this.#position = reached !== undefined && reached > this.#source ? reached : this.#source
+  }
+
+  /** Ordinal behind the last acknowledged record. */
+  get acknowledgedNext(): bigint {
+    return (this.#inFlight[0] ?? this.#queue[0])?.first ?? this.#next
+  }
+
+  /** Source offset to fetch next. */
+  get position(): bigint {
+    return this.#position
+  }
+
+  get gaps(): GapTable {
+    return this.#gaps
+  }
+
+  /** Bytes held, sent and unsent. */
+  get bytes(): number {
+    return this.#bytes
+  }
+
+  /** Sends whose answer (or whose connection's end) has not come yet. */
+  get unsettled(): number {
+    return this.#unsettled
+  }
+
+  get empty(): boolean {
+    return this.#queue.length === 0 && this.#inFlight.length === 0
+  }
+
+  /** Source position up to which everything is on the target or a gap, given that all acknowledged sends are. */
+  get reached(): bigint {
+    const first = this.#inFlight[0] ?? this.#queue[0]
+    return first ? this.#gaps.sourceBehind(first.first) : this.#position
+  }
+
+  /** Takes planned batches in; answers the new sends and the gaps that must be written down before the first of them goes out. */
+  add(batches: PlannedBatch[], position: bigint): { sends: Send[]; gaps: Gap[] } {
+    const sends: Send[] = []
+    const gaps: Gap[] = []
+    for (const batch of batches) {
+      const first = this.#next
+      if (batch.from > this.#source) this.#note({ ordinal: first, from: this.#source, length: batch.from - this.#source }, gaps)
+      for (const gap of batch.gaps) {
+        if (gap.index > 0) this.#note({ ordinal: first + BigInt(gap.index), from: gap.from, length: gap.to - gap.from }, gaps)
+      }
+      const send: Send = { batch, first, end: first + BigInt(batch.count), durable: gaps.length === 0 }
+      this.#next = send.end
+      this.#source = batch.to
+      this.#bytes += batch.bytes.length
+      this.#queue.push(send)
+      sends.push(send)
+    }
+    if (position > this.#position) this.#position = position
+    return { sends, gaps }
+  }
+
+  /** The next batch that may go out now. */
+  peek(maxInFlight: number): Send | undefined {
+    const head = this.#queue[0]
+    return head?.durable && this.#inFlight.length < maxInFlight ? head : undefined
+  }
+
+  take(): Send | undefined {
+    const send = this.#queue.shift()
+    if (!send) return undefined
+    this.#inFlight.push(send)
+    this.#unsettled += 1
+    return send
+  }
+
+  /** An answer, or the certainty that none will come. What was appended behind a failed send stays until the target was asked. */
+  settle(send: Send, appended: boolean): void {
+    this.#unsettled -= 1
+    if (!appended || this.#inFlight[0] !== send) return
+    this.#inFlight.shift()
+    this.#bytes -= send.batch.bytes.length
+  }
+
+  codecs(): CompressionName[] {
+    const sends = [...this.#inFlight, ...this.#queue]
+    return [...new Set(sends.map(({ batch }) => compressionOf(batch.bytes.readInt16BE(BATCH.attributes))))]
+  }
+
+  /** What is in memory was planned on words that were never written: the next `resumeAt` starts from the state topic. */
+  forget(): void {
+    this.#forgotten = true
+  }
+
+  /**
+   * After an error, with nothing in flight any more: the target's next ordinal is `next`. Drops what the target has, cuts the
+   * batch that straddles it and queues the rest again. False when `next` lies outside of what is in memory.
+   */
+  resumeAt(next: bigint): boolean {
+    const sends = [...this.#inFlight, ...this.#queue]
+    const first = sends[0]?.first ?? this.#next
+    if (this.#forgotten || next < first || next > this.#next) return false
+    this.#inFlight = []
+    this.#queue = sends.filter(send => send.end > next)
+    const head = this.#queue[0]
+    if (head && head.first < next) {
+      this.#queue[0] = { ...head, batch: dropFirstRecords(head.batch, Number(next - head.first)), first: next }
+    }
+    this.#bytes = this.#queue.reduce((sum, send) => sum + send.batch.bytes.length, 0)
+    return true
+  }
+
+  /** A gap that is written down already (by an earlier owner) is checked, not written again. */
+  #note(gap: Gap, fresh: Gap[]): void {
+    const size = this.#gaps.size
+    this.#gaps.append(gap)
+    if (this.#gaps.size > size) fresh.push(gap)
+  }
+}

@@ -1,0 +1,88 @@
+import { TwinlogError } from '../errors.js'
+import { kafkaError } from '../kafka/protocol-errors.js'
+import type { FetchedPartition } from '../kafka/requests/fetch.js'
+import type { ProducedPartition } from '../kafka/requests/produce.js'
+import type { LaneTopic } from './lane.js'
+
+export type FetchVerdict = { action: 'refresh' } | { action: 'fail'; error: TwinlogError }
+export type ProduceVerdict = { action: 'recover' | 'fail'; error: TwinlogError }
+
+const OFFSET_OUT_OF_RANGE = 1
+const CORRUPT_MESSAGE = 2
+const MESSAGE_TOO_LARGE = 10
+const RECORD_LIST_TOO_LARGE = 18
+const INVALID_TIMESTAMP = 32
+const OUT_OF_ORDER_SEQUENCE = 45
+const DUPLICATE_SEQUENCE = 46
+const INVALID_PRODUCER_EPOCH = 47
+const INVALID_RECORD = 87
+const PRODUCER_FENCED = 90
+
+/** A topic that the broker does not know may just not have reached it yet: metadata decides whether it is gone or re-created. */
+const ASK_METADATA = new Set([3, 100, 103])
+
+export function judgeFetchError(result: FetchedPartition, position: bigint, source: LaneTopic): FetchVerdict {
+  const where = { topic: source.topic, partition: source.partition, offset: position, kafkaCode: result.errorCode }
+  if (result.errorCode === OFFSET_OUT_OF_RANGE) {
+    if (position < result.logStartOffset || result.logStartOffset < 0n) {
+      return {
+        action: 'fail',
+        error: new TwinlogError(
+          'TWINLOG_GAP',
+          `source partition ${source.topic}-${source.partition} no longer has offset ${position}` +
+            `${result.logStartOffset >= 0n ? ` (it begins at ${result.logStartOffset})` : ''}: records were deleted before they were copied. The lane stops rather than skip them`,
+          where
+        )
+      }
+    }
+    return {
+      action: 'fail',
+      error: new TwinlogError(
+        'TWINLOG_TRUNCATED',
+        `source partition ${source.topic}-${source.partition} ends before offset ${position}, which was copied already: the source lost records`,
+        where
+      )
+    }
+  }
+  if (ASK_METADATA.has(result.errorCode)) return { action: 'refresh' }
+  const error = kafkaError(result.errorCode, `cannot fetch from source partition ${source.topic}-${source.partition}`, where)
+  return error.retriable ? { action: 'refresh' } : { action: 'fail', error }
+}
+
+export function judgeProduceError(result: ProducedPartition, target: LaneTopic): ProduceVerdict {
+  const where = { topic: target.topic, partition: target.partition, kafkaCode: result.errorCode }
+  const partition = `target partition ${target.topic}-${target.partition}`
+  const detail = result.errorMessage ? ` (${result.errorMessage})` : ''
+  switch (result.errorCode) {
+    case OUT_OF_ORDER_SEQUENCE:
+    case DUPLICATE_SEQUENCE:
+      return {
+        action: 'recover',
+        error: new TwinlogError('TWINLOG_POSITION_UNKNOWN', `${partition} does not continue where this lane does (error ${result.errorCode})`, {
+          ...where,
+          retriable: true
+        })
+      }
+    case INVALID_PRODUCER_EPOCH:
+    case PRODUCER_FENCED:
+      return { action: 'recover', error: new TwinlogError('TWINLOG_FENCED', `${partition} was taken over under a later epoch`, { ...where, retriable: true }) }
+    case MESSAGE_TOO_LARGE:
+    case RECORD_LIST_TOO_LARGE:
+      return {
+        action: 'fail',
+        error: new TwinlogError('TWINLOG_RECORD_TOO_LARGE', `${partition} refuses a batch as too large${detail}: raise max.message.bytes of the target topic`, where)
+      }
+    case CORRUPT_MESSAGE:
+      return {
+        action: 'fail',
+        error: new TwinlogError('TWINLOG_CORRUPT_BATCH', `${partition} refuses a batch as damaged${detail}: its checksum was wrong on the source already`, where)
+      }
+    case INVALID_TIMESTAMP:
+    case INVALID_RECORD:
+      return { action: 'fail', error: new TwinlogError('TWINLOG_RECORD_REJECTED', `${partition} refuses a record (error ${result.errorCode})${detail}`, where) }
+    default: {
+      const error = kafkaError(result.errorCode, `cannot append to ${partition}${detail}`, where)
+      return { action: error.retriable || ASK_METADATA.has(result.errorCode) ? 'recover' : 'fail', error }
+    }
+  }
+}

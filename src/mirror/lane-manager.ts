@@ -1,0 +1,247 @@
+import { TwinlogError, toTwinlogError } from '../errors.js'
+import type { ClusterClient } from '../kafka/cluster.js'
+import type { Logger } from '../logger.js'
+import type { Gap } from '../lineage/gap-table.js'
+import type { LaneEpoch } from '../lineage/sequence.js'
+import { laneKey } from '../lineage/state-keys.js'
+import { loadCodec } from '../records/compression.js'
+import { retry } from '../util/retry.js'
+import { GapWriter } from './gap-writer.js'
+import { Lane, type LaneHost, type LaneTopic } from './lane.js'
+import { LaneRouter } from './lane-router.js'
+import { LaneStarter } from './lane-starter.js'
+import type { LaneStateName } from './lane-status.js'
+import type { LinkSession } from './link-session.js'
+import { MetadataFeed } from './metadata-feed.js'
+
+/** Memory that all lanes together may hold between source and target. */
+const BYTES_IN_FLIGHT = 64 << 20
+const LANE_BUFFER_BYTES = 4 << 20
+const COALESCE_BELOW_BYTES = 32 << 10
+const STARTS_AT_ONCE = 32
+const CHECKPOINT_INTERVAL_MS = 500
+/** What a batch may take at most, header included, below the broker's limit for uncompressed growth. */
+const BATCH_BYTES = 1_000_000
+
+export interface LaneSpec {
+  source: LaneTopic
+  target: LaneTopic
+  maxBatchBytes: number
+  /** Why this lane is not copied. */
+  refused?: TwinlogError
+}
+
+export interface LaneManagerEvents {
+  stateChanged(lane: Lane, from: LaneStateName, to: LaneStateName): void
+  gap(lane: Lane, error: TwinlogError): void
+}
+
+/** All lanes of a Mirror: starts them, brings back those that lost their way, keeps their checkpoints. */
+export class LaneManager implements LaneHost {
+  readonly lanes = new Map<string, Lane>()
+  readonly #source: ClusterClient
+  readonly #target: ClusterClient
+  readonly #session: LinkSession
+  readonly #logger: Logger
+  readonly #events: LaneManagerEvents
+  readonly #router: LaneRouter
+  readonly #starter: LaneStarter
+  readonly #sourceFeed: MetadataFeed
+  readonly #targetFeed: MetadataFeed
+  readonly #abort = new AbortController()
+  readonly #starting = new Set<Promise<void>>()
+  readonly #gapWriters = new Map<string, GapWriter>()
+  #checkpointTimer: NodeJS.Timeout | undefined
+  #checkpointing: Promise<void> = Promise.resolve()
+
+  constructor(o: { source: ClusterClient; target: ClusterClient; session: LinkSession; logger: Logger; events: LaneManagerEvents }) {
+    this.#source = o.source
+    this.#target = o.target
+    this.#session = o.session
+    this.#logger = o.logger
+    this.#events = o.events
+    this.#starter = new LaneStarter(o)
+    this.#sourceFeed = new MetadataFeed(o.source)
+    this.#targetFeed = new MetadataFeed(o.target)
+    this.#router = new LaneRouter({
+      source: o.source,
+      target: o.target,
+      logger: o.logger,
+      memoryFull: () => this.#bytes() >= BYTES_IN_FLIGHT,
+      onSourceLost: nodeId => this.#sourceLost(nodeId)
+    })
+    this.#checkpointTimer = setInterval(() => void this.writeCheckpoints().catch(() => undefined), CHECKPOINT_INTERVAL_MS)
+  }
+
+  /** Adds lanes that are not known yet; resolves when each of them is copying, waiting, stopped or failed. */
+  async add(specs: LaneSpec[]): Promise<void> {
+    const fresh: Lane[] = []
+    for (const spec of specs) {
+      const key = laneKey({
+        sourceTopicId: spec.source.topicId,
+        sourcePartition: spec.source.partition,
+        targetTopicId: spec.target.topicId,
+        targetPartition: spec.target.partition
+      })
+      if (this.lanes.has(key)) continue
+      const limits = {
+        maxBatchBytes: Math.min(spec.maxBatchBytes, BATCH_BYTES),
+        coalesceBelowBytes: COALESCE_BELOW_BYTES,
+        bufferBytes: LANE_BUFFER_BYTES,
+        producerIdExpirationMs: this.#session.producerIdExpirationMs
+      }
+      const lane = new Lane({ key, source: spec.source, target: spec.target, host: this, limits })
+      this.lanes.set(key, lane)
+      if (spec.refused) lane.fail(spec.refused)
+      else fresh.push(lane)
+    }
+    const queue = [...fresh]
+    const worker = async () => {
+      for (let lane = queue.shift(); lane; lane = queue.shift()) await this.#start(lane)
+    }
+    await Promise.all(Array.from({ length: Math.min(STARTS_AT_ONCE, fresh.length) }, worker))
+  }
+
+  /** Lets what is in flight arrive, writes the last checkpoints, and lets go of the connections. */
+  async stop(timeoutMs: number): Promise<void> {
+    clearInterval(this.#checkpointTimer)
+    this.#abort.abort()
+    await Promise.all([this.#router.stopFetching(), ...this.#starting])
+    const deadline = Date.now() + timeoutMs
+    const busy = () => [...this.lanes.values()].some(lane => lane.active && !lane.drained)
+    while (busy() && Date.now() < deadline) await new Promise(resolve => setTimeout(resolve, 5))
+    await this.writeCheckpoints().catch((error: unknown) => this.#logger.warn({ error }, 'the last checkpoints could not be written'))
+    this.#router.stopAppending()
+    for (const lane of this.lanes.values()) if (lane.state !== 'failed') lane.stop()
+  }
+
+  /** Everything acknowledged so far is in the state topic when this resolves. One writer at a time. */
+  async writeCheckpoints(): Promise<void> {
+    const run = this.#checkpointing.catch(() => undefined).then(() => this.#writeDirty())
+    this.#checkpointing = run
+    return run
+  }
+
+  // ── LaneHost ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+  kick(lane: Lane): void {
+    this.#router.kick(lane)
+  }
+
+  writeGaps(lane: Lane, epoch: LaneEpoch, gaps: Gap[]): Promise<void> {
+    let writer = this.#gapWriters.get(lane.key)
+    if (!writer) {
+      writer = new GapWriter(this.#session.state, lane.key)
+      this.#gapWriters.set(lane.key, writer)
+    }
+    return writer.write(epoch, gaps)
+  }
+
+  recover(lane: Lane, reason: TwinlogError): void {
+    this.#logger.info({ lane: lane.key, reason }, 'lane stopped, asking the target where to go on')
+    void this.#start(lane)
+  }
+
+  sourceMoved(lane: Lane): void {
+    void this.#replaceSource(lane)
+  }
+
+  stateChanged(lane: Lane, from: LaneStateName, to: LaneStateName): void {
+    this.#events.stateChanged(lane, from, to)
+    if (to === 'failed' && lane.error && (lane.error.code === 'TWINLOG_GAP' || lane.error.code === 'TWINLOG_TRUNCATED')) {
+      this.#events.gap(lane, lane.error)
+    }
+  }
+
+  // ── inner workings ────────────────────────────────────────────────────────────────────────────────────────────
+
+  async #start(lane: Lane): Promise<void> {
+    const run = this.#startUntilSettled(lane)
+    this.#starting.add(run)
+    await run.finally(() => this.#starting.delete(run))
+  }
+
+  /** Tries for as long as the cause may pass; a lane that cannot go on says why and leaves the others alone. */
+  async #startUntilSettled(lane: Lane): Promise<void> {
+    try {
+      const start = await retry(() => this.#attempt(lane), {
+        retries: Number.POSITIVE_INFINITY,
+        minTimeoutMs: 30,
+        maxTimeoutMs: 2_000,
+        signal: this.#abort.signal
+      })
+      if (start.kind === 'closed') lane.stop(start.error.message, start.error)
+      else {
+        // The batch that straddles the recovered position is cut, whatever its codec.
+        for (const codec of lane.heldCodecs()) await loadCodec(codec)
+        lane.begin(start.at, start.buffer)
+        this.#router.place(lane)
+        this.#router.kick(lane)
+      }
+    } catch (error) {
+      if (this.#abort.signal.aborted) return
+      const cause = toTwinlogError(error, 'TWINLOG_INTERNAL', `lane ${lane.source.topic}-${lane.source.partition} cannot start`)
+      if (cause.code === 'TWINLOG_FENCED') lane.stop(cause.message, cause)
+      else lane.fail(cause)
+    }
+  }
+
+  async #attempt(lane: Lane) {
+    const [source, target] = await Promise.all([this.#sourceFeed.refresh(lane.source.topic), this.#targetFeed.refresh(lane.target.topic)])
+    assertSameTopic(lane.source, source.topics.get(lane.source.topic)?.topicId, this.#source.alias)
+    assertSameTopic(lane.target, target.topics.get(lane.target.topic)?.topicId, this.#target.alias)
+    return this.#starter.start(lane)
+  }
+
+  async #replaceSource(lane: Lane): Promise<void> {
+    try {
+      const metadata = await this.#sourceFeed.refresh(lane.source.topic)
+      assertSameTopic(lane.source, metadata.topics.get(lane.source.topic)?.topicId, this.#source.alias)
+      this.#router.placeSource(lane)
+    } catch (error) {
+      if (error instanceof TwinlogError && !error.retriable) lane.fail(error)
+    }
+  }
+
+  #sourceLost(nodeId: number): void {
+    for (const lane of this.#router.lanesFetchedFrom(nodeId)) void this.#replaceSource(lane)
+  }
+
+  async #writeDirty(): Promise<void> {
+    const dirty = [...this.lanes.values()].filter(lane => lane.takeDirty())
+    if (dirty.length === 0) return
+    const entries = dirty.map(lane => ({
+      lane: lane.key,
+      checkpoint: { next: lane.acknowledgedNext, targetEnd: lane.targetEnd, sourceLeaderEpoch: lane.leaderEpoch, reached: lane.reached }
+    }))
+    try {
+      await this.#session.state.writeCheckpoints(entries)
+    } catch (error) {
+      for (const lane of dirty) lane.markDirty()
+      throw error
+    }
+  }
+
+  #bytes(): number {
+    let bytes = 0
+    for (const lane of this.lanes.values()) bytes += lane.bytes
+    return bytes
+  }
+}
+
+function assertSameTopic(lane: LaneTopic, topicId: string | undefined, cluster: string): void {
+  if (topicId === lane.topicId) return
+  if (topicId === undefined || topicId === '' || topicId === 'AAAAAAAAAAAAAAAAAAAAAA') {
+    throw new TwinlogError('TWINLOG_UNKNOWN_TOPIC', `topic ${lane.topic} is not on cluster ${cluster} (any more)`, {
+      cluster,
+      topic: lane.topic,
+      partition: lane.partition,
+      retriable: true
+    })
+  }
+  throw new TwinlogError(
+    'TWINLOG_TOPIC_RECREATED',
+    `topic ${lane.topic} on ${cluster} was deleted and created again (id ${topicId}, the lane copies ${lane.topicId}): it is another log now`,
+    { cluster, topic: lane.topic, partition: lane.partition }
+  )
+}

@@ -1,0 +1,150 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { TwinlogError } from '../errors.js'
+import type { ClusterClient } from '../kafka/cluster.js'
+import type { BrokerConnection } from '../kafka/connection.js'
+import { fetchRequest, type FetchParams } from '../kafka/requests/fetch.js'
+import type { Logger } from '../logger.js'
+import { loadCodec, isCodecLoaded } from '../records/compression.js'
+import { neededCodecs } from '../records/plan.js'
+import type { Lane } from './lane.js'
+
+const RESPONSE_BYTES = 8 << 20
+const PARTITION_BYTES = 1 << 20
+/** Long poll while every lane takes part; short while one of them waits for room, so that it is asked for again at once. */
+const POLL_MS = 500
+const BUSY_POLL_MS = 10
+const IDLE_MS = 5
+const RETRY_MS = 100
+
+/** Fetches for all lanes whose source leader is one broker, over a connection of its own. */
+export class SourceFetcher {
+  readonly nodeId: number
+  readonly lanes = new Set<Lane>()
+  readonly #cluster: ClusterClient
+  readonly #logger: Logger
+  readonly #onLost: (error: unknown) => void
+  readonly #memory: { full(): boolean }
+  #connection: BrokerConnection | undefined
+  #stopped = false
+  #rotation = 0
+  #wake: (() => void) | undefined
+  #loop: Promise<void> | undefined
+
+  constructor(o: {
+    nodeId: number
+    cluster: ClusterClient
+    logger: Logger
+    /** All lanes together hold as much as they may. */
+    memory: { full(): boolean }
+    /** The broker does not answer: leaders may have moved. */
+    onLost: (error: unknown) => void
+  }) {
+    this.nodeId = o.nodeId
+    this.#cluster = o.cluster
+    this.#logger = o.logger
+    this.#memory = o.memory
+    this.#onLost = o.onLost
+  }
+
+  start(): void {
+    this.#loop ??= this.#run()
+  }
+
+  /** A lane has room again or was added. */
+  wake(): void {
+    this.#wake?.()
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true
+    this.#connection?.destroy()
+    this.wake()
+    await this.#loop
+  }
+
+  async #run(): Promise<void> {
+    while (!this.#stopped) {
+      const lanes = this.#memory.full() ? [] : this.#lanesInTurn()
+      if (lanes.length === 0) {
+        await this.#idle()
+        continue
+      }
+      try {
+        this.#connection = await this.#connected()
+        await this.#fetch(this.#connection, lanes)
+      } catch (error) {
+        if (this.#stopped) return
+        this.#logger.info({ error, nodeId: this.nodeId }, 'fetching from a source broker failed, trying again')
+        this.#connection?.destroy(error as TwinlogError)
+        this.#connection = undefined
+        this.#onLost(error)
+        await sleep(RETRY_MS)
+      }
+    }
+  }
+
+  async #fetch(connection: BrokerConnection, lanes: Lane[]): Promise<void> {
+    const everyLane = lanes.length === [...this.lanes].filter(lane => lane.active).length
+    const request = fetchRequest({
+      maxWaitMs: everyLane ? POLL_MS : BUSY_POLL_MS,
+      minBytes: 1,
+      maxBytes: RESPONSE_BYTES,
+      isolation: 'read_committed',
+      topics: topicsOf(lanes)
+    })
+    const asked = new Map(lanes.map(lane => [`${lane.source.topicId}/${lane.source.partition}`, { lane, position: lane.position }]))
+    const answer = await connection.send(request, { timeoutMs: POLL_MS + 30_000 })
+    for (const result of answer.partitions) {
+      const question = asked.get(`${result.topicId}/${result.partition}`)
+      const segments = question?.lane.read(result, question.position)
+      if (!question || !segments) continue
+      const { lane } = question
+      for (const codec of neededCodecs(segments, lane.limits)) {
+        if (isCodecLoaded(codec)) continue
+        try {
+          await loadCodec(codec)
+        } catch (error) {
+          lane.fail(error as TwinlogError)
+        }
+      }
+      lane.plan(segments)
+    }
+  }
+
+  /** Another lane comes first each time: when the answer is full, nobody starves. */
+  #lanesInTurn(): Lane[] {
+    const lanes = [...this.lanes].filter(lane => lane.wantsFetch)
+    this.#rotation = lanes.length === 0 ? 0 : (this.#rotation + 1) % lanes.length
+    return [...lanes.slice(this.#rotation), ...lanes.slice(0, this.#rotation)]
+  }
+
+  async #connected(): Promise<BrokerConnection> {
+    if (this.#connection && !this.#connection.closed) return this.#connection
+    return this.#cluster.openConnection(this.nodeId)
+  }
+
+  async #idle(): Promise<void> {
+    await new Promise<void>(resolve => {
+      const timer = setTimeout(resolve, this.lanes.size === 0 ? POLL_MS : IDLE_MS)
+      this.#wake = () => {
+        clearTimeout(timer)
+        resolve()
+      }
+    })
+    this.#wake = undefined
+  }
+}
+
+function topicsOf(lanes: Lane[]): FetchParams['topics'] {
+  const topics = new Map<string, FetchParams['topics'][number]>()
+  for (const lane of lanes) {
+    const { topic, topicId, partition } = lane.source
+    let entry = topics.get(topicId)
+    if (!entry) {
+      entry = { topic, topicId, partitions: [] }
+      topics.set(topicId, entry)
+    }
+    entry.partitions.push({ partition, fetchOffset: lane.position, lastFetchedEpoch: lane.leaderEpoch, maxBytes: PARTITION_BYTES })
+  }
+  return [...topics.values()]
+}

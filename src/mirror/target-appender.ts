@@ -1,0 +1,142 @@
+import { TwinlogError, toTwinlogError } from '../errors.js'
+import type { ClusterClient } from '../kafka/cluster.js'
+import type { BrokerConnection } from '../kafka/connection.js'
+import { type ProduceParams, produceRequest } from '../kafka/requests/produce.js'
+import type { Logger } from '../logger.js'
+import type { Lane } from './lane.js'
+import type { Send } from './lane-buffer.js'
+
+const REQUEST_BYTES = 8 << 20
+/** Produce requests on one connection that have not been answered. A lane has at most five batches among them. */
+const REQUESTS_IN_FLIGHT = 5
+const PRODUCE_TIMEOUT_MS = 15_000
+const ANSWER_TIMEOUT_MS = 30_000
+
+/**
+ * Appends for lanes whose target leader is one broker, over one connection. Lanes stay on their connection, so that their
+ * batches arrive in order; each request takes at most one batch of each lane (a broker's rule).
+ */
+export class TargetAppender {
+  readonly nodeId: number
+  readonly lanes = new Set<Lane>()
+  readonly #cluster: ClusterClient
+  readonly #logger: Logger
+  readonly #onLost: (error: unknown) => void
+  #connection: BrokerConnection | undefined
+  #connecting: Promise<void> | undefined
+  #inFlight = 0
+  #scheduled = false
+  #stopped = false
+  #rotation = 0
+
+  constructor(o: { nodeId: number; cluster: ClusterClient; logger: Logger; onLost: (error: unknown) => void }) {
+    this.nodeId = o.nodeId
+    this.#cluster = o.cluster
+    this.#logger = o.logger
+    this.#onLost = o.onLost
+  }
+
+  /** Something may be ready: gathered a moment later, so that all lanes that became ready together share a request. */
+  kick(): void {
+    if (this.#scheduled || this.#stopped) return
+    this.#scheduled = true
+    setImmediate(() => {
+      this.#scheduled = false
+      this.#pump()
+    })
+  }
+
+  stop(): void {
+    this.#stopped = true
+    this.#connection?.destroy()
+  }
+
+  #pump(): void {
+    while (!this.#stopped && this.#inFlight < REQUESTS_IN_FLIGHT && this.#hasWork()) {
+      const connection = this.#connection
+      if (!connection || connection.closed) {
+        this.#connect()
+        return
+      }
+      const sends = this.#gather()
+      if (sends.length === 0) return
+      void this.#send(connection, sends)
+    }
+  }
+
+  #connect(): void {
+    if (this.#connecting) return
+    this.#connecting = this.#cluster.openConnection(this.nodeId).then(
+      connection => {
+        this.#connecting = undefined
+        if (this.#stopped) return connection.destroy()
+        this.#connection = connection
+        this.#pump()
+      },
+      (error: unknown) => {
+        this.#connecting = undefined
+        this.#logger.info({ error, nodeId: this.nodeId }, 'a target broker cannot be reached, trying again')
+        this.#onLost(error)
+        setTimeout(() => this.kick(), 100).unref()
+      }
+    )
+  }
+
+  #hasWork(): boolean {
+    for (const lane of this.lanes) if (lane.peek()) return true
+    return false
+  }
+
+  #gather(): { lane: Lane; send: Send }[] {
+    const lanes = [...this.lanes]
+    const sends: { lane: Lane; send: Send }[] = []
+    let bytes = 0
+    for (let index = 0; index < lanes.length && bytes < REQUEST_BYTES; index++) {
+      const lane = lanes[(index + this.#rotation) % lanes.length] as Lane
+      const next = lane.peek()
+      if (!next) continue
+      bytes += next.batch.bytes.length
+      sends.push({ lane, send: lane.take() })
+    }
+    this.#rotation = lanes.length === 0 ? 0 : (this.#rotation + 1) % lanes.length
+    return sends
+  }
+
+  async #send(connection: BrokerConnection, sends: { lane: Lane; send: Send }[]): Promise<void> {
+    this.#inFlight += 1
+    try {
+      const request = produceRequest({ acks: -1, timeoutMs: PRODUCE_TIMEOUT_MS, topics: topicsOf(sends) })
+      const answer = await connection.send(request, { timeoutMs: ANSWER_TIMEOUT_MS })
+      const results = new Map(answer.partitions.map(result => [`${result.topicId}/${result.topic}/${result.partition}`, result]))
+      for (const { lane, send } of sends) {
+        const { topic, topicId, partition } = lane.target
+        const result = results.get(`${topicId}/${topic}/${partition}`)
+        if (result) lane.answered(send, result)
+        else lane.unanswered(send, new TwinlogError('TWINLOG_PROTOCOL', `the broker left ${topic}-${partition} out of its answer`, { retriable: true }))
+      }
+    } catch (error) {
+      // A time-out settles nothing: only when the connection is gone can nothing of this request follow later batches.
+      connection.destroy()
+      const cause = toTwinlogError(error, 'TWINLOG_UNREACHABLE', `appending through target broker ${this.nodeId} failed`, { retriable: true })
+      if (!this.#stopped) this.#onLost(cause)
+      for (const { lane, send } of sends) lane.unanswered(send, cause)
+    } finally {
+      this.#inFlight -= 1
+      this.#pump()
+    }
+  }
+}
+
+function topicsOf(sends: { lane: Lane; send: Send }[]): ProduceParams['topics'] {
+  const topics = new Map<string, ProduceParams['topics'][number]>()
+  for (const { lane, send } of sends) {
+    const { topic, topicId, partition } = lane.target
+    let entry = topics.get(topicId)
+    if (!entry) {
+      entry = { topic, topicId, partitions: [] }
+      topics.set(topicId, entry)
+    }
+    entry.partitions.push({ partition, records: send.batch.bytes })
+  }
+  return [...topics.values()]
+}

@@ -1,0 +1,2 @@
+export { decodeRecords } from './decode.js'
+export { encodeBatch } from './encode.js'
