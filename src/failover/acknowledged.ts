@@ -1,10 +1,4 @@
-/** Offsets `[from, to)` of one partition that the cluster acknowledged. */
-export interface AckRange {
-  topic: string
-  partition: number
-  from: bigint
-  to: bigint
-}
+import type { AckRange } from '../control/ledger-part.js'
 
 interface Span {
   from: bigint

@@ -1,15 +1,17 @@
 import { EventEmitter } from 'eventemitter3'
 import type { ConsumerConfig } from 'kafkajs'
-import { InvalidOptionError, TwinlogError } from '../errors.js'
+import { TwinlogError } from '../errors.js'
 import { orAborted } from './abortable.js'
 import type { ClientHandle } from './client-handle.js'
+import { ClusterIdentities } from './cluster-identities.js'
 import { ClusterLink } from './cluster-link.js'
 import { FailoverConsumer } from './consumer.js'
 import type { FailoverEvents, ForcedMoveOptions, SwitchoverOptions } from './events.js'
 import type { Evidence, PreflightReport } from './evidence.js'
 import { LocalParticipants } from './fleet-participants.js'
-import { linkOf, type MoveContext, presentMembers } from './move-context.js'
-import type { Settled } from './moves.js'
+import { linkOf, type MoveContext } from './move-context.js'
+import { MoveCoordinator } from './move-coordinator.js'
+import type { Settled } from '../control/moves.js'
 import { type FailoverOptions, type ResolvedFailoverOptions, resolveFailoverOptions } from './options.js'
 import type { ClusterHandle } from './participants.js'
 import { runPreflight } from './preflight.js'
@@ -38,7 +40,7 @@ export class FailoverClient {
   readonly #stop = new AbortController()
   readonly #translators: Translators
   readonly #context: MoveContext
-  readonly #clusterIds = new Map<string, string>()
+  readonly #identities = new ClusterIdentities()
   readonly #waiting = new Set<() => void>()
   #opening: Promise<void> | undefined
   #move: { kind: string; control: AbortController; done: Promise<unknown> } | undefined
@@ -129,11 +131,13 @@ export class FailoverClient {
   async preflight(to: string, o: { signal?: AbortSignal | undefined } = {}): Promise<PreflightReport> {
     this.#assertConnected('preflight')
     linkOf(this.#context, to)
-    const context = this.#context
-    const members = [...(await presentMembers(context)).values()]
-    const topics = [...new Set(members.flatMap(member => member.topics))]
-    const groups = [...new Set(members.flatMap(member => member.groups))]
-    const { ok, checks } = await orAborted(runPreflight(context, { kind: 'switchover', to, topics, groups }), o.signal)
+    const move = new MoveCoordinator(this.#context, { kind: 'switchover', to, signal: this.#stop.signal })
+    await orAborted(move.survey(), o.signal)
+    const { topics, groups } = move
+    const { ok, checks } = await orAborted(
+      runPreflight(this.#context, { kind: 'switchover', to, topics, groups }),
+      o.signal
+    )
     return { ok, checks }
   }
 
@@ -156,9 +160,9 @@ export class FailoverClient {
     return this.#start({ kind: 'failover', to, dryRun, timeoutMs: 0, reason }, signal)
   }
 
-  async failback(to: string, _o: SwitchoverOptions = {}): Promise<Evidence> {
+  failback(to: string, _o: SwitchoverOptions = {}): Promise<Evidence> {
     const message = `failback to ${to} is not available yet in this version of twinlog; run a Mirror over the reverse link and use switchover`
-    throw new TwinlogError('TWINLOG_UNSUPPORTED', message, { cluster: to })
+    return Promise.reject(new TwinlogError('TWINLOG_UNSUPPORTED', message, { cluster: to }))
   }
 
   async #open(): Promise<void> {
@@ -170,7 +174,7 @@ export class FailoverClient {
     const failure = mistake ?? (errors.length === links.length ? errors[0] : undefined)
     if (failure) {
       this.#opening = undefined
-      await Promise.all(links.map(link => link.close()))
+      for (const link of links) link.release()
       throw failure
     }
     this.#member.begin()
@@ -253,22 +257,9 @@ export class FailoverClient {
         healthy: () => this.#onHealth(alias),
         unhealthy: error => this.#onHealth(alias, error),
         heartbeat: () => (this.#options.fleet ? this.#member.heartbeat() : undefined),
-        admit: clusterId => this.#admit(alias, clusterId)
+        admit: clusterId => this.#identities.admit(alias, clusterId)
       }
     })
-  }
-
-  /** Two aliases of one cluster would mirror it into itself and move from it to it. */
-  #admit(alias: string, clusterId: string): void {
-    for (const [other, id] of this.#clusterIds) {
-      if (other === alias || id !== clusterId) continue
-      throw new InvalidOptionError(
-        'failover.clusters',
-        `${other} and ${alias} are the same cluster (cluster id ${clusterId})`,
-        { cluster: alias }
-      )
-    }
-    this.#clusterIds.set(alias, clusterId)
   }
 
   #onHealth(alias: string, error?: TwinlogError): void {

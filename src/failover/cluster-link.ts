@@ -4,8 +4,8 @@ import { ClusterClient } from '../kafka/cluster.js'
 import type { ClusterConfig } from '../kafka/types.js'
 import { LinkRegistry } from '../lineage/link-registry.js'
 import type { Logger } from '../logger.js'
-import type { ControlRecord } from './control-records.js'
-import { ControlTopic } from './control-topic.js'
+import type { ControlRecord } from '../control/control-records.js'
+import { ControlTopic } from '../control/control-topic.js'
 import { type Heartbeat, PresenceTopic, type TimedHeartbeat } from './presence.js'
 
 const POLL_MS = 150
@@ -108,6 +108,12 @@ export class ClusterLink {
 
   async present(own: Heartbeat): Promise<Map<string, TimedHeartbeat>> {
     return this.#within(this.#connected().presence.present(own))
+  }
+
+  /** Back to before `open()`, which can be called again. */
+  release(): void {
+    this.#drop()
+    this.#healthy = undefined
   }
 
   async close(farewell?: Heartbeat): Promise<void> {

@@ -96,7 +96,7 @@ export function guardEachMessage(handler: FailoverEachMessage, context: HandlerC
     gate.enter(topic, partition)
     try {
       const message = describe(payload.message, cluster)
-      await handler({ ...payload, message, heartbeat: () => gate.unlessClosing(payload.heartbeat) })
+      await handler({ ...payload, message, heartbeat: () => gate.unlessClosing(() => payload.heartbeat()) })
       positions.handled(topic, partition, offset + 1n, tag)
     } finally {
       gate.leave()
@@ -124,7 +124,7 @@ export function guardEachBatch(handler: FailoverEachBatch, autoResolve: boolean,
       await handler({
         ...payload,
         batch: batch as unknown as FailoverBatch,
-        heartbeat: () => gate.unlessClosing(payload.heartbeat),
+        heartbeat: () => gate.unlessClosing(() => payload.heartbeat()),
         isRunning: () => {
           const running = payload.isRunning() && !gate.closed && positions.isCurrent(tag)
           toldToStop ||= !running

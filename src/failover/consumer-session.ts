@@ -56,15 +56,15 @@ export class ConsumerSession {
     this.#config = config
     this.#logger = logger
     let wireCluster: unknown
-    const { kafka, destroySockets } = createKafka(cluster.config, {
+    const handle = createKafka(cluster.config, {
       // kafkajs reports the end of its sockets as errors, also when they were ended on purpose.
       logger: quietWhen(() => this.#gate.closed, logger),
       onCluster: instance => {
         wireCluster = instance
       }
     })
-    this.#destroySockets = () => destroySockets({ refuseNew: true })
-    this.kafkajs = kafka.consumer({
+    this.#destroySockets = () => handle.destroySockets({ refuseNew: true })
+    this.kafkajs = handle.kafka.consumer({
       // A mirror must find the topics of its target as it made them: none may appear because somebody subscribed.
       allowAutoTopicCreation: false,
       ...config,

@@ -1,5 +1,5 @@
 import type { GroupTranslation } from '../offsets/translation.js'
-import type { LaneEnd, MoveKind } from './control-records.js'
+import type { LaneEnd, MoveKind } from '../control/control-records.js'
 import type { LedgerRange } from './ledger.js'
 import type { RedactedCluster } from './redact.js'
 

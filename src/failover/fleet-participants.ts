@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { toTwinlogError, type TwinlogError } from '../errors.js'
 import type { Logger } from '../logger.js'
-import type { Answer } from './moves.js'
+import type { Answer } from '../control/moves.js'
 import type { ClusterHandle, ConsumerParticipant, ProducerParticipant, QuiesceOptions } from './participants.js'
 
 const RESUME_ATTEMPTS = 6

@@ -4,7 +4,7 @@ import { offsetCommitRequest } from '../kafka/requests/offset-commit.js'
 import { offsetFetchRequest } from '../kafka/requests/offset-fetch.js'
 import type { GroupTranslation, GroupTranslationPartition as Partition } from '../offsets/translation.js'
 import { retry } from '../util/retry.js'
-import type { GroupPosition } from './control-records.js'
+import type { GroupPosition } from '../control/control-records.js'
 import { groupBy } from './group-by.js'
 import { targetPosition } from './group-positions.js'
 

@@ -4,8 +4,8 @@ import {
   resumeOffset,
   type Translation
 } from '../offsets/translation.js'
-import type { GroupPosition } from './control-records.js'
-import type { Answer } from './moves.js'
+import type { GroupPosition } from '../control/control-records.js'
+import type { Answer } from '../control/moves.js'
 
 /**
  * One position per group and partition. Two instances can name the same partition when it changed hands shortly before the move:

@@ -1,5 +1,5 @@
-import type { MoveKind } from './control-records.js'
-import type { ProducerLedgerPart } from './participants.js'
+import type { MoveKind } from '../control/control-records.js'
+import type { ProducerLedgerPart } from '../control/ledger-part.js'
 
 /**
  * Records of one partition. Lost ones carry their offsets on the old cluster; sends in doubt have none, their keys say more.

@@ -1,8 +1,9 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { TwinlogError } from '../errors.js'
 import type { LinkTranslator } from '../offsets/link-translator.js'
 import type { ClusterLink } from './cluster-link.js'
 import type { LocalParticipants } from './fleet-participants.js'
-import type { ControlView, MoveView } from './moves.js'
+import type { ControlView, MoveView } from '../control/moves.js'
 import type { ResolvedFailoverOptions } from './options.js'
 import type { Heartbeat, TimedHeartbeat } from './presence.js'
 import type { StateMachine } from './state-machine.js'
@@ -33,13 +34,22 @@ export function linkOf(context: Pick<MoveContext, 'links'>, alias: string): Clus
   throw new TwinlogError('TWINLOG_INVALID_STATE', `${alias} is not a cluster of this client; known are ${known}`)
 }
 
-/** Instances seen lately on any cluster that answers, this one included. */
-export async function presentMembers(context: MoveContext): Promise<Map<string, TimedHeartbeat>> {
+/** A failover must not wait for the cluster it flees from; who can still reach the target says so there. */
+const PATIENCE_MS = 300
+
+/** Instances seen lately on any cluster that answers, this one included. `fleeing`: a cluster that is asked, but not waited for. */
+export async function presentMembers(context: MoveContext, fleeing?: string): Promise<Map<string, TimedHeartbeat>> {
   const own = context.heartbeat()
   const members = new Map<string, TimedHeartbeat>([[own.instance, { ...own, timestamp: 0n }]])
   if (!context.options.fleet) return members
   const healthy = [...context.links.values()].filter(link => link.healthy)
-  const seen = await Promise.allSettled(healthy.map(link => link.present(own)))
+  const ask = (link: ClusterLink) => {
+    const answer = link.present(own)
+    if (link.alias !== fleeing) return answer
+    const nobody = new Map<string, TimedHeartbeat>()
+    return Promise.race([answer.catch(() => nobody), sleep(PATIENCE_MS, nobody, { ref: false })])
+  }
+  const seen = await Promise.allSettled(healthy.map(ask))
   for (const result of seen) {
     if (result.status === 'rejected') continue
     for (const [instance, heartbeat] of result.value) {

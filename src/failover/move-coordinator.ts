@@ -1,16 +1,16 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { TwinlogError } from '../errors.js'
-import { closeLanes } from '../lineage/promotion.js'
+import { closeLanes, openLanes } from '../lineage/promotion.js'
 import type { GroupTranslation } from '../offsets/translation.js'
 import type { LinkTranslator } from '../offsets/link-translator.js'
 import { exactNames, matches } from '../util/selector.js'
-import type { AbortRecord, ControlRecord, GroupPosition, LaneEnd, MoveKind } from './control-records.js'
+import type { AbortRecord, ControlRecord, GroupPosition, LaneEnd, MoveKind } from '../control/control-records.js'
 import { commitGroup, verifyGroup } from './group-commits.js'
 import { mergePositions, planGroups } from './group-positions.js'
 import { computeLedger, type Ledger } from './ledger.js'
 import { linkOf, type MoveContext, presentMembers } from './move-context.js'
 import { MoveRecorder } from './move-recorder.js'
-import { type Answer, mergeViews, type MoveView, outcomeOf } from './moves.js'
+import { type Answer, mergeViews, type MoveView, outcomeOf } from '../control/moves.js'
 import { linkName } from './options.js'
 
 export const POLL_MS = 100
@@ -34,6 +34,7 @@ export class MoveCoordinator {
   translations: GroupTranslation[] = []
   /** True from the moment in which `join` may have been written: nobody may give up alone any more. */
   joining = false
+  readonly #closing: string[] = []
 
   constructor(context: MoveContext, o: { kind: MoveKind; to: string; signal: AbortSignal }) {
     this.context = context
@@ -65,14 +66,13 @@ export class MoveCoordinator {
 
   /** Who and what moves: what the instances say they use, and what the option names. */
   async survey(): Promise<void> {
-    const members = await presentMembers(this.context)
+    const members = await presentMembers(this.context, this.kind === 'failover' ? this.from : undefined)
     this.members = [...members.keys()]
     const { topics } = this.context.options
     const used = [...members.values()].flatMap(member => member.topics)
+    const existing = topics === undefined || !this.target.healthy ? [] : await this.#topicsOnTarget()
     const named =
-      topics === undefined
-        ? []
-        : [...exactNames(topics), ...(await this.#topicsOnTarget()).filter(topic => matches(topics, topic))]
+      topics === undefined ? [] : [...exactNames(topics), ...existing.filter(topic => matches(topics, topic))]
     this.topics = unique([...named, ...used])
     this.groups = unique([...members.values()].flatMap(member => member.groups))
   }
@@ -99,12 +99,12 @@ export class MoveCoordinator {
   /** Waits until `done` says so, as long as the move is not decided by somebody else. */
   async until(done: () => Promise<boolean> | boolean): Promise<void> {
     while (!(await done())) {
-      await this.assertOpen()
+      this.assertOpen()
       await sleep(POLL_MS, undefined, { signal: this.signal }).catch(() => undefined)
     }
   }
 
-  async assertOpen(): Promise<void> {
+  assertOpen(): void {
     this.signal.throwIfAborted()
     const { outcome, reason } = outcomeOf(this.context.views(), this.epoch, this.to)
     if (outcome === 'open') return
@@ -128,6 +128,8 @@ export class MoveCoordinator {
   async close(topics: string[]): Promise<LaneEnd[]> {
     if (topics.length === 0) return []
     const { service, logger } = this.context.options
+    // Noted before it is done: a failure half way leaves closed lanes behind as well.
+    this.#closing.push(...topics)
     const { lanes } = await closeLanes({
       target: this.target.client,
       link: linkName(this.context.options, this.from, this.to),
@@ -139,6 +141,20 @@ export class MoveCoordinator {
     this.lanes.push(...lanes)
     await this.target.append(this.#record({ type: 'fenced', lanes }))
     return lanes
+  }
+
+  /** Gives the lanes that this move closed back to their Mirror; for a move that did not come to be. */
+  async reopen(): Promise<void> {
+    if (this.#closing.length === 0) return
+    const { service, logger } = this.context.options
+    const link = linkName(this.context.options, this.from, this.to)
+    await openLanes({
+      target: this.target.client,
+      link,
+      topics: this.#closing,
+      move: { service, epoch: this.epoch },
+      logger
+    })
   }
 
   /** Topics that instances reported only with their answers. */
@@ -181,7 +197,7 @@ export class MoveCoordinator {
 
   /** Decides the move. Whoever reads `join` first in the log works on the target. */
   async join(): Promise<void> {
-    await this.assertOpen()
+    this.assertOpen()
     const { kind, from, to } = this
     this.joining = true
     await this.#decide(this.#record({ type: 'join', kind, from, to }))

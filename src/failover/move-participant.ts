@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Logger } from '../logger.js'
 import type { ClusterLink } from './cluster-link.js'
-import type { AnswerRecord, MoveRecord } from './control-records.js'
-import type { Answer } from './moves.js'
+import type { AnswerRecord, MoveRecord } from '../control/control-records.js'
+import type { Answer } from '../control/moves.js'
 import { type Heartbeat, PRESENCE_WINDOW_MS } from './presence.js'
 
 /** Keeps a record far below the broker's 1 MB. */

@@ -1,5 +1,5 @@
 import type { ClusterConfig } from '../kafka/types.js'
-import type { AckRange } from './acknowledged.js'
+import type { ProducerLedgerPart } from '../control/ledger-part.js'
 
 /** The cluster that a participant works on, as the FailoverClient hands it out: one object per epoch. */
 export interface ClusterHandle {
@@ -33,24 +33,6 @@ export interface ConsumerParticipant {
   positions(): { topic: string; partition: number; offset: bigint }[]
   /** Same group, subscriptions and handlers on another cluster, from the offsets committed there. */
   resume(to: ClusterHandle): Promise<void>
-}
-
-/** Sends whose fate on the old cluster is not known: never sent again by twinlog. */
-export interface InDoubtSends {
-  topic: string
-  partition?: number | undefined
-  count: number
-  /** UTF-8 keys of the records that have one, up to 10,000 a producer. */
-  keys: string[]
-  /** Keys beyond that limit, only counted. */
-  keysOmitted?: number | undefined
-}
-
-/** A producer's part of the ledger of a move. */
-export interface ProducerLedgerPart {
-  /** Offsets acknowledged on the old cluster and not yet known to be replicated. */
-  acknowledged: AckRange[]
-  inDoubt: InDoubtSends[]
 }
 
 /** What a move needs of a producer handed out by FailoverClient. */

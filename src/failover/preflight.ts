@@ -1,8 +1,8 @@
 import { describeGroupsRequest } from '../kafka/requests/describe-groups.js'
-import type { MoveKind } from './control-records.js'
+import type { MoveKind } from '../control/control-records.js'
 import type { PreflightReport } from './evidence.js'
 import { linkOf, type MoveContext } from './move-context.js'
-import { mergeViews } from './moves.js'
+import { mergeViews } from '../control/moves.js'
 import { linkName } from './options.js'
 import { readEnds } from './source-ends.js'
 

@@ -1,4 +1,4 @@
-import type { InDoubtSends } from './participants.js'
+import type { InDoubtSends } from '../control/ledger-part.js'
 
 /** More keys than this are only counted: the ledger of a long outage must not fill the memory of the service. */
 export const MAX_IN_DOUBT_KEYS = 10_000

@@ -2,7 +2,7 @@ import type { Message, Producer, ProducerBatch, ProducerConfig, RecordMetadata }
 import { TwinlogError } from '../errors.js'
 import { createKafka } from '../kafka/kafkajs.js'
 import type { Logger } from '../logger.js'
-import type { AckRange } from './acknowledged.js'
+import type { AckRange } from '../control/ledger-part.js'
 import type { EventListeners } from './event-listeners.js'
 import { fromKafkaJs, isRefusal } from './kafkajs-errors.js'
 import type { ClusterHandle } from './participants.js'
@@ -27,7 +27,7 @@ interface WireCluster {
 }
 
 /** The session ended before a single byte of the send went out: it may go to the next cluster. */
-export const NOT_SENT = Symbol('not sent')
+export class NotSent extends Error {}
 
 /** What became of one send() on one cluster. */
 export class TrackedSend {
@@ -66,15 +66,15 @@ export class ProducerSession {
   constructor(cluster: ClusterHandle, config: ProducerConfig, logger: Logger, listeners: EventListeners) {
     this.cluster = cluster
     let wireCluster: unknown
-    const { kafka, destroySockets } = createKafka(cluster.config, {
+    const handle = createKafka(cluster.config, {
       logger: quietWhen(() => this.#retired, logger),
       onCluster: instance => {
         wireCluster = instance
       }
     })
-    this.#destroySockets = () => destroySockets({ refuseNew: true })
+    this.#destroySockets = () => handle.destroySockets({ refuseNew: true })
     // A topic that a mirror makes must have its source's partitions: none may appear because somebody sent to it.
-    this.kafkajs = kafka.producer({ allowAutoTopicCreation: false, ...config })
+    this.kafkajs = handle.kafka.producer({ allowAutoTopicCreation: false, ...config })
     this.#watch(wireCluster as WireCluster)
     listeners.follow(this.kafkajs)
   }
@@ -83,7 +83,7 @@ export class ProducerSession {
     return this.#retired
   }
 
-  /** Resolves with kafkajs's answer. Rejects with a TwinlogError, or with NOT_SENT. */
+  /** Resolves with kafkajs's answer. Rejects with a TwinlogError, or with NotSent. */
   async send(batch: ProducerBatch, send: TrackedSend): Promise<RecordMetadata[]> {
     // Copies, because one message object can be in two sends at once. What is no array, kafkajs refuses.
     const topicMessages = (batch.topicMessages ?? []).map(({ topic, messages }) => ({
@@ -97,7 +97,7 @@ export class ProducerSession {
       return await Promise.race([work, send.abandoned])
     } catch (error) {
       if (send.exposed.size > 0) throw this.#inDoubt(send, error)
-      if (this.#retired) throw NOT_SENT
+      if (this.#retired) throw new NotSent('not sent')
       throw fromKafkaJs(error, `send to ${topicMessages.map(t => t.topic).join(', ')}`, { cluster: this.cluster.alias })
     } finally {
       this.#sends.delete(send)

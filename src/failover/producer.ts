@@ -6,7 +6,7 @@ import { EventListeners } from './event-listeners.js'
 import { fromKafkaJs } from './kafkajs-errors.js'
 import type { ClusterHandle, ProducerParticipant, QuiesceOptions } from './participants.js'
 import { InDoubtRecords } from './producer-in-doubt.js'
-import { NOT_SENT, ProducerSession, TrackedSend } from './producer-session.js'
+import { NotSent, ProducerSession, TrackedSend } from './producer-session.js'
 
 export type Durability = 'source' | 'journaled' | 'replicated'
 
@@ -122,8 +122,10 @@ export class FailoverProducer {
         if (session.cluster.alias === this.#ledgerOf) for (const range of send.acks) this.#acknowledged.add(range)
         return answer
       } catch (error) {
-        if (error === NOT_SENT && this.#connected) continue
-        if (error === NOT_SENT) throw notConnected()
+        if (error instanceof NotSent) {
+          if (this.#connected) continue
+          throw notConnected()
+        }
         for (const message of send.exposed.values()) this.#inDoubt.add(message)
         throw error
       }
@@ -135,11 +137,12 @@ export class FailoverProducer {
   }
 
   /** Not available yet: a transaction cannot span two clusters, and ending one in a move needs its own rules. */
-  async transaction(): Promise<never> {
-    throw new TwinlogError(
+  transaction(): Promise<never> {
+    const error = new TwinlogError(
       'TWINLOG_UNSUPPORTED',
       'transactions are not available on a FailoverProducer yet; use a kafkajs producer of your own, which does not move'
     )
+    return Promise.reject(error)
   }
 
   /** The session to send with, `undefined` while a move is under way. */

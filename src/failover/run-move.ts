@@ -1,6 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { TwinlogError, toTwinlogError } from '../errors.js'
-import type { MoveKind } from './control-records.js'
 import { createEvidence, type Evidence, type PreflightReport } from './evidence.js'
 import { writeEvidence } from './evidence-files.js'
 import { driveFailover } from './failover.js'
@@ -116,11 +115,13 @@ async function giveUp(move: MoveCoordinator, failure: TwinlogError): Promise<voi
       )
     })
   }
-  if (move.lanes.length > 0 && stillOpen) {
-    logger.warn(
-      { epoch: move.epoch, lanes: move.lanes.length },
-      'the move was aborted after its lanes had been closed: they stay closed until they are opened again'
-    )
+  if (stillOpen) {
+    await move.reopen().catch((error: unknown) => {
+      logger.error(
+        { epoch: move.epoch, error: String(error) },
+        'the move was aborted after it had closed lanes, and they could not be opened again: their mirror stands still until they are'
+      )
+    })
   }
   await move.context.react()
 }
@@ -132,13 +133,13 @@ async function finish(
   outcome: Evidence['outcome']
 ): Promise<Evidence> {
   const { options, local } = move.context
-  const rtoMs = move.recorder.elapsedMs
+  const rtoMs = Math.round(move.recorder.elapsedMs)
   if (outcome === 'planned') await plan(move)
   const clusters = options.clusters.map(redactCluster)
   const { service, instanceId, evidenceDir } = options
   const evidence = createEvidence(
     {
-      kind: request.kind as MoveKind,
+      kind: request.kind,
       from: move.from,
       to: move.to,
       epoch: move.epoch,

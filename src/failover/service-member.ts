@@ -3,7 +3,7 @@ import type { Logger } from '../logger.js'
 import type { ClusterLink } from './cluster-link.js'
 import type { LocalParticipants } from './fleet-participants.js'
 import { writeAnswer, watchInitiator } from './move-participant.js'
-import { type ControlView, mergeViews, type MoveView, outcomeOf, type Settled } from './moves.js'
+import { type ControlView, mergeViews, type MoveView, outcomeOf, type Settled } from '../control/moves.js'
 import type { ClusterHandle } from './participants.js'
 import type { ResolvedFailoverOptions } from './options.js'
 import type { Heartbeat } from './presence.js'
@@ -180,7 +180,8 @@ export class ServiceMember {
     await this.#local.resume(this.#handle, this.#signal)
     this.#rest(`working on ${settled.to} since move ${settled.epoch}`)
     this.#events.moved(settled)
-    for (const link of this.#links.values()) if (link.healthy) await this.inform(link).catch(() => undefined)
+    // Not waited for: one of them is perhaps dying at this moment.
+    for (const link of this.#links.values()) if (link.healthy) this.inform(link).catch(() => undefined)
   }
 
   /** A move was aborted: back to work where we were, if there is anything to work with. */

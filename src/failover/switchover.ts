@@ -1,5 +1,5 @@
 import { TwinlogError } from '../errors.js'
-import type { GroupPosition } from './control-records.js'
+import type { GroupPosition } from '../control/control-records.js'
 import { committedOffsets } from './group-commits.js'
 import { linkOf, presentMembers } from './move-context.js'
 import { MEMBER_LEASE_MS, type MoveCoordinator } from './move-coordinator.js'

@@ -6,6 +6,7 @@ import { type Address, bootstrapAddresses, formatAddress } from './addresses.js'
 import type { BrokerConnection } from './connection.js'
 import { ConnectionPool } from './connection-pool.js'
 import { Coordinators } from './coordinators.js'
+import type { FramePool } from './frame-pool.js'
 import { HedgeError, hedge } from './hedge.js'
 import { findCoordinatorRequest } from './requests/find-coordinator.js'
 import { metadataRequest } from './requests/metadata.js'
@@ -98,11 +99,11 @@ export class ClusterClient {
     this.#coordinators.forget(route)
   }
 
-  /** A connection of its own; the caller closes it. */
-  async openConnection(nodeId: number): Promise<BrokerConnection> {
+  /** A connection of its own; the caller closes it. With `frames` the caller says when the memory of a large answer is free again. */
+  async openConnection(nodeId: number, o: { frames?: FramePool | undefined } = {}): Promise<BrokerConnection> {
     const address = await this.#addressOf(nodeId)
     this.#assertOpen()
-    return this.#pool.dedicated(address, nodeId)
+    return this.#pool.dedicated(address, nodeId, o.frames)
   }
 
   /** Asks the cluster anew each time; remembers brokers and leaders. No topics given: all of them. Never creates a topic. */

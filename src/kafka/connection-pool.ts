@@ -3,6 +3,7 @@ import type { TwinlogError } from '../errors.js'
 import type { Logger } from '../logger.js'
 import { type Address, formatAddress } from './addresses.js'
 import { BrokerConnection } from './connection.js'
+import type { FramePool } from './frame-pool.js'
 import type { ConnectionSettings } from './settings.js'
 
 const FAILURE_MEMORY_MS = 10_000
@@ -37,14 +38,15 @@ export class ConnectionPool {
     return this.#connectShared(key, address, nodeId)
   }
 
-  async dedicated(address: Address, nodeId: number): Promise<BrokerConnection> {
+  async dedicated(address: Address, nodeId: number, frames?: FramePool): Promise<BrokerConnection> {
     try {
       const connection = await BrokerConnection.connect({
         ...address,
         nodeId,
         settings: this.#settings,
         logger: this.#logger,
-        signal: this.#abort.signal
+        signal: this.#abort.signal,
+        frames
       })
       this.#open.add(connection)
       this.trust(address)

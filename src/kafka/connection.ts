@@ -3,6 +3,7 @@ import { TwinlogError } from '../errors.js'
 import type { Logger } from '../logger.js'
 import { type Address, formatAddress } from './addresses.js'
 import { DeadlineTimer, unrefTimer } from './deadline-timer.js'
+import type { FramePool } from './frame-pool.js'
 import { encodeFrame, FrameAssembler } from './framing.js'
 import { Reader } from './protocol/reader.js'
 import { API_VERSIONS_KEY, apiVersionsRequest, type VersionRange } from './requests/api-versions.js'
@@ -17,6 +18,8 @@ export interface BrokerConnectionOptions extends Address {
   settings: ConnectionSettings
   logger: Logger
   signal?: AbortSignal | undefined
+  /** Memory for large answers. Without one each is an allocation of its own. */
+  frames?: FramePool | undefined
 }
 
 interface Entry {
@@ -58,8 +61,9 @@ export class BrokerConnection {
 
   /** Connects, negotiates versions and authenticates. */
   static async connect(options: BrokerConnectionOptions): Promise<BrokerConnection> {
-    const socket = await openSocket(options, options.settings, options.signal)
-    const connection = new BrokerConnection(options, socket)
+    const frames = new FrameAssembler(options.frames)
+    const socket = await openSocket(options, options.settings, frames, options.signal)
+    const connection = new BrokerConnection(options, socket, frames)
     const onAbort = () => connection.destroy(connection.#failure('TWINLOG_ABORTED', 'connecting was aborted', false))
     options.signal?.addEventListener('abort', onAbort, { once: true })
     try {
@@ -74,22 +78,18 @@ export class BrokerConnection {
     }
   }
 
-  private constructor(options: BrokerConnectionOptions, socket: Socket) {
+  private constructor(options: BrokerConnectionOptions, socket: Socket, frames: FrameAssembler) {
     this.host = options.host
     this.port = options.port
     this.#nodeId = options.nodeId
     this.#settings = options.settings
     this.#logger = options.logger
     this.#socket = socket
-    const frames = new FrameAssembler(frame => this.#onFrame(frame))
-    socket.on('data', chunk => {
-      try {
-        frames.push(chunk)
-      } catch (error) {
-        const message = error instanceof Error ? error.message : String(error)
-        this.destroy(this.#failure('TWINLOG_PROTOCOL', message, false, error))
-      }
+    frames.deliver({
+      frame: frame => this.#onFrame(frame),
+      broken: error => this.destroy(this.#failure('TWINLOG_PROTOCOL', error.message, false, error))
     })
+    socket.on('data', chunk => frames.push(chunk))
     const onGone = () => this.destroy(this.#failure('TWINLOG_UNREACHABLE', 'closed the connection'))
     socket.on('end', onGone)
     socket.on('close', onGone)

@@ -1,23 +1,53 @@
 import { TwinlogError } from '../errors.js'
+import type { FramePool } from './frame-pool.js'
 import { Writer } from './protocol/writer.js'
+import type { Inlet } from './socket.js'
 import type { ApiRequest } from './types.js'
 
 // Far above any response we ask for, and below what the first bytes of TLS or HTTP read as a length would be.
 const MAX_FRAME_BYTES = 256 * 1024 * 1024
 
-/** Cuts the byte stream into frames. Each frame is one allocation of its own, so that views of it may be kept. */
-export class FrameAssembler {
-  readonly #onFrame: (frame: Buffer) => void
+// What lies between two large frames: lengths, and small frames whole.
+const SCRATCH_BYTES = 64 * 1024
+
+export interface FrameReceiver {
+  frame(frame: Buffer): void
+  /** What came is not Kafka's protocol, or a frame could not be handled. */
+  broken(error: Error): void
+}
+
+/**
+ * Cuts the byte stream into frames. Each frame has memory of its own, so that views of it may be kept. A socket that can
+ * read into memory of our choice asks for `space()` and reports with `received()`: large frames are then never copied.
+ */
+export class FrameAssembler implements Inlet {
+  readonly #pool: FramePool | undefined
+  #receiver: FrameReceiver | undefined
   readonly #lengthBytes = Buffer.alloc(4)
+  #scratch: Buffer | undefined
+  #offered: Buffer | undefined
   #lengthFilled = 0
   #frame: Buffer | undefined
   #filled = 0
 
-  constructor(onFrame: (frame: Buffer) => void) {
-    this.#onFrame = onFrame
+  constructor(pool?: FramePool) {
+    this.#pool = pool
+  }
+
+  /** Brokers never speak first, so nothing can be there before the receiver is. */
+  deliver(receiver: FrameReceiver): void {
+    this.#receiver = receiver
   }
 
   push(chunk: Buffer): void {
+    try {
+      this.#push(chunk)
+    } catch (error) {
+      this.#receiver?.broken(error instanceof Error ? error : new Error(String(error)))
+    }
+  }
+
+  #push(chunk: Buffer): void {
     let position = 0
     while (position < chunk.length) {
       if (this.#frame === undefined) {
@@ -35,6 +65,33 @@ export class FrameAssembler {
     }
   }
 
+  /** Where the socket shall put its next bytes. */
+  space(): Buffer {
+    this.#scratch ??= Buffer.allocUnsafeSlow(SCRATCH_BYTES)
+    const frame = this.#frame
+    // The rest of a small frame comes with what follows it: one read instead of two.
+    const direct = frame !== undefined && frame.length - this.#filled > SCRATCH_BYTES
+    this.#offered = direct ? frame.subarray(this.#filled) : this.#scratch
+    return this.#offered
+  }
+
+  /** So many bytes were put into what `space()` gave last. */
+  received(bytes: number): void {
+    const offered = this.#offered
+    if (offered === undefined) return
+    if (offered === this.#scratch) {
+      this.push(offered.subarray(0, bytes))
+      return
+    }
+    this.#filled += bytes
+    if (this.#frame === undefined || this.#filled < this.#frame.length) return
+    try {
+      this.#complete(this.#frame)
+    } catch (error) {
+      this.#receiver?.broken(error instanceof Error ? error : new Error(String(error)))
+    }
+  }
+
   #begin(length: number): void {
     if (length < 4 || length > MAX_FRAME_BYTES) {
       throw new TwinlogError(
@@ -44,12 +101,12 @@ export class FrameAssembler {
     }
     this.#lengthFilled = 0
     this.#filled = 0
-    this.#frame = Buffer.allocUnsafeSlow(length)
+    this.#frame = this.#pool?.take(length) ?? Buffer.allocUnsafeSlow(length)
   }
 
   #complete(frame: Buffer): void {
     this.#frame = undefined
-    this.#onFrame(frame)
+    this.#receiver?.frame(frame)
   }
 }
 

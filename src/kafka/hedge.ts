@@ -8,10 +8,10 @@ export interface HedgeOptions<C> {
 }
 
 /** All attempts failed; `failures` are in the order of the candidates tried. */
-export class HedgeError<C> extends Error {
-  readonly failures: readonly { candidate: C; error: unknown }[]
+export class HedgeError extends Error {
+  readonly failures: readonly { candidate: unknown; error: unknown }[]
 
-  constructor(failures: readonly { candidate: C; error: unknown }[]) {
+  constructor(failures: readonly { candidate: unknown; error: unknown }[]) {
     super(`all ${failures.length} attempts failed`)
     this.failures = failures
   }

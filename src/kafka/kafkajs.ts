@@ -17,7 +17,7 @@ export interface CreateKafkaOptions {
 export interface KafkaHandle {
   kafka: Kafka
   /** Destroys every socket of this instance at once; with `refuseNew` it can never connect again. */
-  destroySockets(o?: { refuseNew?: boolean | undefined }): void
+  destroySockets: (o?: { refuseNew?: boolean | undefined }) => void
 }
 
 /** A kafkajs client of the user's config whose connections do not burn CPU while idle and can be cut all at once. */

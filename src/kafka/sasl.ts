@@ -1,3 +1,4 @@
+// eslint-disable-next-line @typescript-eslint/no-restricted-imports -- the pattern is about our own index.ts
 import SASLAuthenticator, { type SaslConnection, type SaslLogger } from 'kafkajs/src/broker/saslAuthenticator/index.js'
 import { TwinlogError } from '../errors.js'
 import type { Logger } from '../logger.js'
@@ -29,7 +30,7 @@ export async function authenticate(
   const sasl = settings.sasl
   if (sasl === undefined) return { lifetimeMs: undefined }
   // A provider of kafkajs buries the cause of a failure; a broken connection must not look like a wrong password.
-  let transportError: unknown
+  let transportError: Error | undefined
   const connection: SaslConnection = {
     ...address,
     // kafkajs keeps its provider in this object: the user's own config must not be written to, nor providers be shared.
@@ -37,8 +38,8 @@ export async function authenticate(
     async send({ request, response }) {
       const body = (await request.encode()).buffer
       const reply = await sendNow(rawRequest(request, body)).catch((error: unknown) => {
-        transportError = error
-        throw error
+        transportError = error instanceof Error ? error : new Error(String(error))
+        throw transportError
       })
       return response.parse(await response.decode(reply))
     },

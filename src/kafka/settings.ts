@@ -1,6 +1,5 @@
 import type { ConnectionOptions } from 'node:tls'
 import type { ISocketFactory } from 'kafkajs'
-import createDefaultSocketFactory from 'kafkajs/src/network/socketFactory.js'
 import type { ClusterConfig } from './types.js'
 
 /** What one connection needs of the user's kafkajs config, with kafkajs's defaults filled in. */
@@ -9,7 +8,8 @@ export interface ConnectionSettings {
   clientId: string
   ssl: ConnectionOptions | undefined
   sasl: NonNullable<ClusterConfig['sasl']> | undefined
-  socketFactory: ISocketFactory
+  /** Undefined: kafkajs's own way to connect. */
+  socketFactory: ISocketFactory | undefined
   connectionTimeoutMs: number
   /** For the first answer on a new socket. A frozen broker still accepts connections, so this must be short. */
   handshakeTimeoutMs: number
@@ -31,7 +31,7 @@ export function connectionSettings(config: ClusterConfig): ConnectionSettings {
     clientId: config.clientId ?? 'twinlog',
     ssl: typeof config.ssl === 'object' ? config.ssl : config.ssl === true ? {} : undefined,
     sasl: config.sasl,
-    socketFactory: config.socketFactory ?? createDefaultSocketFactory(),
+    socketFactory: config.socketFactory,
     connectionTimeoutMs,
     handshakeTimeoutMs: Math.max(2 * connectionTimeoutMs, SHORTEST_HANDSHAKE_TIMEOUT_MS),
     authenticationTimeoutMs: config.authenticationTimeout ?? 10_000,

@@ -1,12 +1,30 @@
-import type { Socket } from 'node:net'
+import { connect, type Socket } from 'node:net'
+import type { ISocketFactory } from 'kafkajs'
+import createDefaultSocketFactory from 'kafkajs/src/network/socketFactory.js'
 import { TwinlogError } from '../errors.js'
 import { type Address, formatAddress } from './addresses.js'
 import type { ConnectionSettings } from './settings.js'
 
 const KEEP_ALIVE_DELAY_MS = 60_000
 
-/** Opens a socket through the socket factory; resolves when it is connected (after the TLS handshake, where there is one). */
-export function openSocket(address: Address, settings: ConnectionSettings, signal?: AbortSignal): Promise<Socket> {
+/** Takes what a socket receives without a stream, and thus without a buffer and a copy for each read. */
+export interface Inlet {
+  /** Memory for the next bytes. */
+  space(): Buffer
+  /** So many bytes are in it. */
+  received(bytes: number): void
+}
+
+/**
+ * Opens a socket through the socket factory; resolves when it is connected (after the TLS handshake, where there is one).
+ * A plain socket of our own fills `inlet`; any other emits `data`.
+ */
+export function openSocket(
+  address: Address,
+  settings: ConnectionSettings,
+  inlet: Inlet,
+  signal?: AbortSignal
+): Promise<Socket> {
   return new Promise((resolve, reject) => {
     let socket: Socket | undefined
     const where = `${settings.alias}: broker ${formatAddress(address)}`
@@ -49,7 +67,7 @@ export function openSocket(address: Address, settings: ConnectionSettings, signa
       // kafkajs types `ssl` as always there, but passes undefined for plaintext, and factories rely on that.
       const ssl = settings.ssl as NonNullable<ConnectionSettings['ssl']>
       // A factory may call back before it returns.
-      socket = settings.socketFactory({ ...address, ssl, onConnect: () => process.nextTick(settle) })
+      socket = factoryOf(settings, inlet)({ ...address, ssl, onConnect: () => process.nextTick(settle) })
       socket.on('error', onError)
       socket.on('close', onClose)
       socket.setKeepAlive?.(true, KEEP_ALIVE_DELAY_MS)
@@ -62,6 +80,19 @@ export function openSocket(address: Address, settings: ConnectionSettings, signa
       )
     }
   })
+}
+
+function factoryOf(settings: ConnectionSettings, inlet: Inlet): ISocketFactory {
+  if (settings.socketFactory !== undefined) return settings.socketFactory
+  if (settings.ssl !== undefined) return createDefaultSocketFactory()
+  const onread = {
+    buffer: () => inlet.space(),
+    callback: (bytes: number) => {
+      inlet.received(bytes)
+      return true
+    }
+  }
+  return ({ host, port, onConnect }) => connect({ host, port, onread }, onConnect)
 }
 
 function isCertificateError(error: NodeJS.ErrnoException): boolean {

@@ -3,7 +3,7 @@ import { type Address, formatAddress } from './addresses.js'
 import type { HedgeError } from './hedge.js'
 
 /** One error for "no broker answered", naming each broker's own failure. */
-export function unreachable(alias: string, ...rounds: HedgeError<Address>[]): TwinlogError {
+export function unreachable(alias: string, ...rounds: HedgeError[]): TwinlogError {
   const failures = rounds.flatMap(round => round.failures)
   const errors = failures.map(({ error }) => error)
   // The same password is sent to every broker: one refusal explains more than any number of dead brokers.
@@ -12,7 +12,7 @@ export function unreachable(alias: string, ...rounds: HedgeError<Address>[]): Tw
       error instanceof TwinlogError && /^TWINLOG_(UNAUTHORIZED|UNSUPPORTED_BROKER|INVALID_OPTION)$/.test(error.code)
   )
   if (decisive !== undefined) return decisive as TwinlogError
-  const details = failures.map(({ candidate, error }) => describe(alias, candidate, error))
+  const details = failures.map(({ candidate, error }) => describe(alias, candidate as Address, error))
   const retriable = errors.length === 0 || errors.some(error => !(error instanceof TwinlogError) || error.retriable)
   return new TwinlogError(
     'TWINLOG_UNREACHABLE',

@@ -83,13 +83,18 @@ async function emptyTransaction(
     const failed = answer.partitions.find(partition => partition.errorCode !== 0)
     if (!failed) break
     // The previous transaction's markers are still being written: the same epoch may ask again.
-    if (failed.errorCode !== 51) throw kafkaError(failed.errorCode, `AddPartitionsToTxn of ${transactionalId}`, { cluster: cluster.alias, ...failed })
+    if (failed.errorCode !== 51)
+      throw kafkaError(failed.errorCode, `AddPartitionsToTxn of ${transactionalId}`, {
+        cluster: cluster.alias,
+        ...failed
+      })
     await sleep(MARKER_POLL_MS)
   }
   for (;;) {
     const answer = await cluster.send({ transactionalId }, endTxnRequest({ ...producer, commit: true }))
     if (answer.errorCode === 0) return
-    if (answer.errorCode !== 51) throw kafkaError(answer.errorCode, `EndTxn of ${transactionalId}`, { cluster: cluster.alias })
+    if (answer.errorCode !== 51)
+      throw kafkaError(answer.errorCode, `EndTxn of ${transactionalId}`, { cluster: cluster.alias })
     await sleep(MARKER_POLL_MS)
   }
 }
@@ -101,33 +106,49 @@ async function markersShow(cluster: ClusterClient, identity: FenceResult, partit
     const shown = await producerEpochs(cluster, identity.producerId, open)
     for (const [name, epoch] of shown) {
       if (epoch > identity.epoch) {
-        throw new TwinlogError('TWINLOG_FENCED', `${name} already shows epoch ${epoch}, this fence has ${identity.epoch}`, { retriable: true })
+        throw new TwinlogError(
+          'TWINLOG_FENCED',
+          `${name} already shows epoch ${epoch}, this fence has ${identity.epoch}`,
+          { retriable: true }
+        )
       }
     }
     open = open.filter(partition => shown.get(nameOf(partition)) !== identity.epoch)
     if (open.length === 0) return
     if (Date.now() > deadline) {
-      throw new TwinlogError('TWINLOG_TIMEOUT', `the marker of epoch ${identity.epoch} does not show in ${open.map(nameOf).join(', ')}`, {
-        retriable: true,
-        cluster: cluster.alias
-      })
+      throw new TwinlogError(
+        'TWINLOG_TIMEOUT',
+        `the marker of epoch ${identity.epoch} does not show in ${open.map(nameOf).join(', ')}`,
+        {
+          retriable: true,
+          cluster: cluster.alias
+        }
+      )
     }
     await sleep(MARKER_POLL_MS)
   }
 }
 
 /** Epoch of this producer id on each partition's leader; absent where the leader does not know the id. */
-async function producerEpochs(cluster: ClusterClient, producerId: bigint, partitions: FencePartition[]): Promise<Map<string, number>> {
+async function producerEpochs(
+  cluster: ClusterClient,
+  producerId: bigint,
+  partitions: FencePartition[]
+): Promise<Map<string, number>> {
   const metadata = await cluster.metadata({ topics: [...new Set(partitions.map(partition => partition.topic))] })
   const byLeader = new Map<number, FencePartition[]>()
   for (const partition of partitions) {
-    const leader = metadata.topics.get(partition.topic)?.partitions.find(known => known.partition === partition.partition)?.leader ?? -1
+    const leader =
+      metadata.topics.get(partition.topic)?.partitions.find(known => known.partition === partition.partition)?.leader ??
+      -1
     if (leader < 0) continue
     byLeader.set(leader, [...(byLeader.get(leader) ?? []), partition])
   }
   const epochs = new Map<string, number>()
   const answers = await Promise.all(
-    [...byLeader].map(([node, ofLeader]) => cluster.send({ node }, describeProducersRequest({ topics: byTopic(ofLeader) })))
+    [...byLeader].map(([node, ofLeader]) =>
+      cluster.send({ node }, describeProducersRequest({ topics: byTopic(ofLeader) }))
+    )
   )
   for (const answer of answers) {
     for (const partition of answer.partitions) {
@@ -138,7 +159,12 @@ async function producerEpochs(cluster: ClusterClient, producerId: bigint, partit
   return epochs
 }
 
-async function backOff(error: unknown, deadline: number, cluster: ClusterClient, transactionalId: string): Promise<void> {
+async function backOff(
+  error: unknown,
+  deadline: number,
+  cluster: ClusterClient,
+  transactionalId: string
+): Promise<void> {
   const known = toTwinlogError(error, 'TWINLOG_INTERNAL', `fencing with ${transactionalId}`)
   if ((!known.retriable && !RESTARTED_BY.has(known.kafkaCode ?? 0)) || Date.now() > deadline) throw known
   cluster.forgetCoordinator({ transactionalId })

@@ -36,12 +36,15 @@ export class LaneMap {
   #gaps: GapTable
   #epochs: readonly LaneEpoch[]
   #end: LaneEnd
+  /** Where the target ended when the lane was born: nothing of it lies before. */
+  readonly #bornAt: bigint
 
   private constructor(log: TargetLog, gaps: GapTable, epochs: readonly LaneEpoch[], end: LaneEnd) {
     this.#log = log
     this.#gaps = gaps
     this.#epochs = epochs
     this.#end = end
+    this.#bornAt = end.offset
   }
 
   /** As `update`. */
@@ -69,15 +72,20 @@ export class LaneMap {
     const birth = requireBirth(state)
     this.#gaps = state.gaps()
     this.#epochs = state.epochs
-    const { start, end: logEnd } = bounds
+    const { start } = bounds
     const checkpoint = state.checkpoint
-    const known = checkpoint && checkpoint.next > this.#end.next ? { next: checkpoint.next, offset: checkpoint.targetEnd } : this.#end
-    if (logEnd < known.offset) {
+    const known =
+      checkpoint && checkpoint.next > this.#end.next
+        ? { next: checkpoint.next, offset: checkpoint.targetEnd }
+        : this.#end
+    // A checkpoint written after the bounds were asked lies behind them. Its gaps stand before it in the state, so it is an end as good.
+    const logEnd = max(bounds.end, known.offset)
+    if (logEnd > bounds.end && (await this.#log.bounds()).end < known.offset) {
       throw new TwinlogError(
         'TWINLOG_TRUNCATED',
-        `target partition ${this.#log.topic}-${this.#log.partition} ends at ${logEnd}, but this lane had already written up to ${known.offset}: ` +
+        `target partition ${this.#log.topic}-${this.#log.partition} ends at ${bounds.end}, but this lane had already written up to ${known.offset}: ` +
           'the target lost records; translation of this lane is not exact any more',
-        { topic: this.#log.topic, partition: this.#log.partition, offset: logEnd }
+        { topic: this.#log.topic, partition: this.#log.partition, offset: bounds.end }
       )
     }
     const from = known.offset > start ? known.offset : start
@@ -88,7 +96,7 @@ export class LaneMap {
       this.#learn(last)
       next = last.ordinal + BigInt(last.count)
       offset = last.offset + BigInt(last.count)
-    } else if (this.#runs.last === undefined && next > birth.first) {
+    } else if (next > birth.first && (this.#runs.last?.end ?? birth.first) < next) {
       // The checkpoint is the end: its own shift is known without a look at the log.
       this.#learn({ ordinal: next - 1n, count: 1, offset: offset - 1n })
     }
@@ -122,7 +130,7 @@ export class LaneMap {
 
   /** Makes `translate` answer for every source offset: bisects between all runs until neighbours have nothing unknown between them. */
   async loadAll(): Promise<void> {
-    await this.#locateFirst()
+    await this.#locateOldest()
     for (;;) {
       const open = this.#runs.runs.find((run, index) => {
         const above = this.#runs.runs[index + 1]
@@ -142,17 +150,18 @@ export class LaneMap {
 
   /** Finds the run of one ordinal by bisecting the offsets between its known neighbours. */
   async #locate(ordinal: bigint): Promise<void> {
-    for (;;) {
-      const found = this.#runs.find(ordinal)
-      if (typeof found === 'bigint') return
-      if (!found.below) {
-        await this.#locateFirst()
-        if (this.#isBelowFirst(ordinal)) return
-        continue
-      }
-      if (!found.above) throw this.#unlocatable(ordinal)
-      await this.#bisect(ordinal, found)
+    let found = this.#runs.find(ordinal)
+    if (typeof found !== 'bigint' && this.#mayBeGone(found)) {
+      await this.#locateOldest()
+      found = this.#runs.find(ordinal)
     }
+    if (typeof found === 'bigint') return
+    if (!found.below || !found.above) throw this.#unlocatable(ordinal)
+    await this.#bisect(ordinal, found)
+  }
+
+  #mayBeGone({ below }: Unknown): boolean {
+    return below === undefined || below.end + below.shift < this.#end.logStart
   }
 
   async #bisect(ordinal: bigint, between: Unknown): Promise<void> {
@@ -173,20 +182,23 @@ export class LaneMap {
     throw this.#unlocatable(ordinal)
   }
 
-  /** The oldest batch that the target still holds; everything before it is behind the log start and resumes there. */
-  async #locateFirst(): Promise<void> {
+  /** Finds the oldest batch that the target still holds; whatever precedes it is gone and resumes at the log start. */
+  async #locateOldest(): Promise<void> {
     const last = this.#runs.last
     if (!last) return
-    const first = await this.#log.firstBatch(this.#end.logStart, last.end + last.shift, this.#epochs, this.#gaps.origin)
-    if (!first) return
-    this.#learn(first)
-    const origin = this.#gaps.origin
-    if (first.ordinal > origin) this.#runs.learn(origin, Number(first.ordinal - origin), first.offset - (first.ordinal - origin))
-  }
-
-  #isBelowFirst(ordinal: bigint): boolean {
-    const first = this.#runs.runs[0]
-    return first !== undefined && ordinal < first.first
+    const { logStart } = this.#end
+    const from = max(logStart, this.#bornAt)
+    // Foreign records only push later ones back, so no ordinal from here on is lower than the end's shift says.
+    const near = max(this.#gaps.origin, from - last.shift)
+    const oldest = await this.#log.firstBatch(from, last.end + last.shift, this.#epochs, near)
+    if (oldest) this.#learn(oldest)
+    let behind = this.#gaps.origin
+    for (const run of [...this.#runs.runs]) {
+      if (run.first > (oldest?.ordinal ?? last.first)) return
+      const gone = run.first - behind
+      if (gone > 0n) this.#runs.learn(behind, Number(gone), min(run.first + run.shift, logStart) - gone)
+      behind = run.end
+    }
   }
 
   #learn(batch: { ordinal: bigint; count: number; offset: bigint }): void {
@@ -215,3 +227,4 @@ function requireBirth(state: LaneState) {
 }
 
 const max = (a: bigint, b: bigint) => (a > b ? a : b)
+const min = (a: bigint, b: bigint) => (a < b ? a : b)

@@ -50,14 +50,26 @@ export class LaneState {
       this.#birth = birth
       return true
     }
-    return this.#birth.first === birth.first && this.#birth.producerId === birth.producerId && this.#birth.planDigest === birth.planDigest
+    return (
+      this.#birth.first === birth.first &&
+      this.#birth.producerId === birth.producerId &&
+      this.#birth.planDigest === birth.planDigest
+    )
   }
 
   /** First one wins. False when the same identity was announced before with another base. */
   addEpoch(entry: EpochEntry): boolean {
     const known = this.#epochs.find(epoch => epoch.producerId === entry.producerId && epoch.epoch === entry.epoch)
     if (known) return known.base === entry.base
-    this.#epochs.push({ producerId: entry.producerId, epoch: entry.epoch, base: entry.base, firstSequence: entry.firstSequence })
+    const epoch = {
+      producerId: entry.producerId,
+      epoch: entry.epoch,
+      base: entry.base,
+      firstSequence: entry.firstSequence
+    }
+    // Words can come late (two owners fence at once, compaction moves a repeated one back); which epoch is later is a fact of the broker.
+    const later = this.#epochs.findIndex(other => other.producerId === epoch.producerId && other.epoch > epoch.epoch)
+    this.#epochs.splice(later < 0 ? this.#epochs.length : later, 0, epoch)
     this.#table = undefined
     return true
   }
@@ -85,7 +97,10 @@ export class LaneState {
 
   #buildTable(): GapTable {
     if (!this.#birth) {
-      throw new TwinlogError('TWINLOG_STATE_INVALID', `the state topic has entries of lane ${this.key} but not its birth`)
+      throw new TwinlogError(
+        'TWINLOG_STATE_INVALID',
+        `the state topic has entries of lane ${this.key} but not its birth`
+      )
     }
     const order = new Map(this.epochs.map((epoch, index) => [`${epoch.producerId}/${epoch.epoch}`, index]))
     const byOrdinal = new Map<bigint, Gap>()
@@ -93,6 +108,13 @@ export class LaneState {
       const voidFrom = this.#voidFrom(order.get(`${chunk.producerId}/${chunk.epoch}`) ?? 0)
       for (const gap of chunk.gaps) {
         if (voidFrom !== undefined && gap.ordinal >= voidFrom) break
+        const known = byOrdinal.get(gap.ordinal)
+        if (known && known.length !== gap.length) {
+          throw new TwinlogError(
+            'TWINLOG_STATE_INVALID',
+            `lane ${this.key}: two plans disagree about the gap at ordinal ${gap.ordinal}: ${known.length} or ${gap.length} offsets`
+          )
+        }
         byOrdinal.set(gap.ordinal, gap)
       }
     }
@@ -110,7 +132,8 @@ export class LaneState {
   /** What a writer planned at or beyond the base of a later identity never came to be. */
   #voidFrom(index: number): bigint | undefined {
     let lowest: bigint | undefined
-    for (const later of this.epochs.slice(index + 1)) if (lowest === undefined || later.base < lowest) lowest = later.base
+    for (const later of this.epochs.slice(index + 1))
+      if (lowest === undefined || later.base < lowest) lowest = later.base
     return lowest
   }
 }

@@ -54,7 +54,12 @@ export class LinkState {
   }
 
   /** Opens the link's state; with `create` the topic is made when it is missing, otherwise undefined says that there is none. */
-  static async open(o: { cluster: ClusterClient; link: string; logger: Logger; create: boolean }): Promise<LinkState | undefined> {
+  static async open(o: {
+    cluster: ClusterClient
+    link: string
+    logger: Logger
+    create: boolean
+  }): Promise<LinkState | undefined> {
     const log = new TopicLog(o.cluster, stateTopicName(o.link))
     const state = new LinkState(log, o.link, o.logger)
     state.#partitions = o.create
@@ -119,12 +124,18 @@ export class LinkState {
     if (!(await this.refreshLane(key))?.birth) await this.#write({ kind: 'birth', lane: key }, encodeEntry(entry))
     const state = await this.refreshLane(key)
     if (state?.birth) return state
-    throw new TwinlogError('TWINLOG_STATE_INVALID', `the birth of lane ${key} was written to ${this.#log.topic} but cannot be read back`)
+    throw new TwinlogError(
+      'TWINLOG_STATE_INVALID',
+      `the birth of lane ${key} was written to ${this.#log.topic} but cannot be read back`
+    )
   }
 
   /** Announces an identity ahead of its first data. False: somebody announced the same identity with another base. */
   async decideEpoch(key: string, entry: EpochEntry): Promise<boolean> {
-    await this.#write({ kind: 'epoch', lane: key, producerId: entry.producerId, epoch: entry.epoch }, encodeEntry(entry))
+    await this.#write(
+      { kind: 'epoch', lane: key, producerId: entry.producerId, epoch: entry.epoch },
+      encodeEntry(entry)
+    )
     const state = await this.refreshLane(key)
     const known = state?.epochs.find(epoch => epoch.producerId === entry.producerId && epoch.epoch === entry.epoch)
     return known?.base === entry.base
@@ -151,7 +162,10 @@ export class LinkState {
   async writeGaps(key: string, chunk: GapChunk): Promise<void> {
     const first = chunk.gaps[0]
     if (!first) return
-    await this.#write({ kind: 'gaps', lane: key, ordinal: first.ordinal, count: chunk.gaps.length }, encodeGapChunk(chunk))
+    await this.#write(
+      { kind: 'gaps', lane: key, ordinal: first.ordinal, count: chunk.gaps.length },
+      encodeGapChunk(chunk)
+    )
   }
 
   /** Replaces small chunks by one: the big one is acknowledged before the small ones go. */
@@ -161,7 +175,8 @@ export class LinkState {
     const tombstones = replaced
       .filter(small => small.ordinal !== first || small.count !== chunk.gaps.length)
       .map(small => ({ key: Buffer.from(formatKey({ kind: 'gaps', lane: key, ...small })), value: null }))
-    if (tombstones.length > 0) await this.#log.append(statePartition({ kind: 'birth', lane: key }, this.#partitions), tombstones)
+    if (tombstones.length > 0)
+      await this.#log.append(statePartition({ kind: 'birth', lane: key }, this.#partitions), tombstones)
   }
 
   async writeGroup(groupId: string, entry: GroupEntry): Promise<void> {

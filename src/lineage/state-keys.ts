@@ -42,10 +42,11 @@ export function formatKey(key: StateKey): string {
 export function parseKey(text: string): StateKey | undefined {
   if (text === 'link' || text === 'producer') return { kind: text }
   if (text.startsWith('group/')) return { kind: 'group', groupId: text.slice('group/'.length) }
-  const [room, lane, kind, first, second] = text.split('/')
+  const parts = text.split('/')
+  const [room, lane, kind, first, second] = parts
   if (room !== 'lane' || lane === undefined) return undefined
-  if (kind === 'birth' || kind === 'checkpoint' || kind === 'gate') return { kind, lane }
-  if (first === undefined || second === undefined) return undefined
+  if (parts.length === 3 && (kind === 'birth' || kind === 'checkpoint' || kind === 'gate')) return { kind, lane }
+  if (parts.length !== 5 || !isNumber(first) || !isNumber(second)) return undefined
   if (kind === 'epoch') return { kind, lane, producerId: BigInt(first), epoch: Number(second) }
   if (kind === 'gaps') return { kind, lane, ordinal: BigInt(first), count: Number(second) }
   return undefined
@@ -57,8 +58,11 @@ export function statePartition(key: StateKey, partitions: number): number {
   return fnv1a(key.kind === 'group' ? `group/${key.groupId}` : key.lane) % partitions
 }
 
+const isNumber = (text: string | undefined): text is string => text !== undefined && /^\d+$/.test(text)
+
 function fnv1a(text: string): number {
   let hash = 0x811c9dc5
   for (const byte of Buffer.from(text)) hash = Math.imul(hash ^ byte, 0x01000193) >>> 0
-  return hash
+  // A lane's key names its partition twice, which cancels out in the low bits: without this, half of the partitions stay empty.
+  return (hash ^ (hash >>> 16)) >>> 0
 }

@@ -86,7 +86,17 @@ export interface GapChunk {
   gaps: Gap[]
 }
 
-const BIGINT_FIELDS = new Set(['producerId', 'first', 'targetEnd', 'base', 'next', 'reached', 'source', 'written', 'previous'])
+const BIGINT_FIELDS = new Set([
+  'producerId',
+  'first',
+  'targetEnd',
+  'base',
+  'next',
+  'reached',
+  'source',
+  'written',
+  'previous'
+])
 
 export function encodeEntry(entry: object): Buffer {
   return Buffer.from(
@@ -97,15 +107,19 @@ export function encodeEntry(entry: object): Buffer {
 }
 
 export function decodeEntry<T>(value: Buffer, what: string): T {
-  let parsed: { v?: unknown }
+  let parsed: { v?: unknown } | null
   try {
     parsed = JSON.parse(value.toString('utf8'), (name, field: unknown) =>
       BIGINT_FIELDS.has(name) && typeof field === 'string' ? BigInt(field) : field
-    ) as { v?: unknown }
+    ) as { v?: unknown } | null
   } catch (cause) {
-    throw new TwinlogError('TWINLOG_STATE_INVALID', `${what} is not readable: the state topic holds foreign or damaged data`, { cause })
+    throw new TwinlogError(
+      'TWINLOG_STATE_INVALID',
+      `${what} is not readable: the state topic holds foreign or damaged data`,
+      { cause }
+    )
   }
-  if (parsed.v !== STATE_VERSION) throw unknownVersion(what, parsed.v)
+  if (parsed?.v !== STATE_VERSION) throw unknownVersion(what, parsed?.v)
   return parsed as T
 }
 
@@ -188,7 +202,10 @@ function readVarint(input: { value: Buffer; at: number; what: string }): bigint 
   for (let shift = 0n; ; shift += 7n) {
     const byte = input.value[input.at++]
     if (byte === undefined || shift > 63n) {
-      throw new TwinlogError('TWINLOG_STATE_INVALID', `${input.what} is cut short: the state topic holds foreign or damaged data`)
+      throw new TwinlogError(
+        'TWINLOG_STATE_INVALID',
+        `${input.what} is cut short: the state topic holds foreign or damaged data`
+      )
     }
     result |= BigInt(byte & 0x7f) << shift
     if (byte < 0x80) return result

@@ -45,7 +45,12 @@ export class TargetLog {
   }
 
   /** The lane's batches in one response beginning at (the batch that contains) this offset. */
-  async headersAt(offset: bigint, epochs: readonly LaneEpoch[], near: bigint, maxBytes = FETCH_BYTES): Promise<HeaderRead> {
+  async headersAt(
+    offset: bigint,
+    epochs: readonly LaneEpoch[],
+    near: bigint,
+    maxBytes = FETCH_BYTES
+  ): Promise<HeaderRead> {
     return this.#withRetries(async () => {
       const node = await this.#leader()
       const answer = await this.#cluster.send(
@@ -81,7 +86,12 @@ export class TargetLog {
   }
 
   /** The lane's last batch in [from, end), or undefined: first a look at the very end, then wider and wider ones. */
-  async lastBatch(from: bigint, end: bigint, epochs: readonly LaneEpoch[], near: bigint): Promise<LaneBatch | undefined> {
+  async lastBatch(
+    from: bigint,
+    end: bigint,
+    epochs: readonly LaneEpoch[],
+    near: bigint
+  ): Promise<LaneBatch | undefined> {
     for (let back = 1n; ; back *= 16n) {
       const begin = end - back < from ? from : end - back
       const found = await this.#lastIn(begin, end, epochs, near)
@@ -90,12 +100,17 @@ export class TargetLog {
   }
 
   /** The lane's first batch at or after `from`. */
-  async firstBatch(from: bigint, end: bigint, epochs: readonly LaneEpoch[], near: bigint): Promise<LaneBatch | undefined> {
+  async firstBatch(
+    from: bigint,
+    end: bigint,
+    epochs: readonly LaneEpoch[],
+    near: bigint
+  ): Promise<LaneBatch | undefined> {
     let position = from
     while (position < end) {
       const read = await this.headersAt(position, epochs, near)
       const first = read.batches.find(batch => batch.offset + BigInt(batch.count) > from)
-      if (first || read.next <= position) return first
+      if (first || read.next <= position) return first && first.offset < end ? first : undefined
       position = read.next
     }
     return undefined
@@ -106,7 +121,8 @@ export class TargetLog {
     let position = from
     while (position < end) {
       const read = await this.headersAt(position, epochs, last?.ordinal ?? near)
-      last = read.batches.at(-1) ?? last
+      // The log may have grown since `end` was asked: what lies behind it is not the caller's yet.
+      last = read.batches.findLast(batch => batch.offset < end) ?? last
       if (read.next <= position) break
       position = read.next
     }

@@ -29,18 +29,16 @@ export class TargetRuns {
     return this.#runs.at(-1)
   }
 
-  /** Learns one batch. False when the shift falls: nothing was changed, the target is not the log it was. */
+  /** Learns one batch. False when the shift falls or an ordinal gets a second offset: nothing was changed, the target is not the log it was. */
   learn(first: bigint, count: number, offset: bigint): boolean {
     const shift = offset - first
     const end = first + BigInt(count)
     const index = this.#firstEndingBehind(first)
     const below = this.#runs[index - 1]
     const above = this.#runs[index]
-    if (above && above.first <= first && above.shift === shift) {
-      if (end <= above.end) return true
-      return this.#replace(index, { first: above.first, end, shift })
+    for (let touched = index; (this.#runs[touched]?.first ?? end) < end; touched++) {
+      if (this.#runs[touched]?.shift !== shift) return false
     }
-    if (above && above.first < end && above.shift !== shift) return false
     if (below && below.shift > shift) return false
     if (above && above.shift < shift) return false
     return this.#replace(index, { first, end, shift })

@@ -36,7 +36,10 @@ export class TopicLog {
   }
 
   /** Creates the topic when it is missing: replication min(3, brokers), min ISR min(2, replication). */
-  async ensure(o: { partitions: number; configs: Record<string, string> }): Promise<{ created: boolean; partitions: number }> {
+  async ensure(o: {
+    partitions: number
+    configs: Record<string, string>
+  }): Promise<{ created: boolean; partitions: number }> {
     const existing = await this.partitionCount()
     if (existing > 0) return { created: false, partitions: existing }
     const { brokers } = await this.#cluster.metadata({ topics: [] })
@@ -46,7 +49,11 @@ export class TopicLog {
     const answer = await this.#cluster.send('controller', createTopicsRequest({ timeoutMs: CREATE_TIMEOUT_MS, topics }))
     const result = answer.topics[0]
     if (result && result.errorCode !== 0 && result.errorCode !== TOPIC_ALREADY_EXISTS) {
-      throw kafkaError(result.errorCode, `cannot create twinlog's internal topic ${this.topic}: ${result.errorMessage ?? ''}`, this.#context())
+      throw kafkaError(
+        result.errorCode,
+        `cannot create twinlog's internal topic ${this.topic}: ${result.errorMessage ?? ''}`,
+        this.#context()
+      )
     }
     const partitions = await this.#withRetries(async () => {
       const count = await this.partitionCount()
@@ -65,16 +72,29 @@ export class TopicLog {
   }
 
   /** Appended and acknowledged by all in-sync replicas when this resolves. A retry may write an entry twice: readers must not care. */
-  async append(partition: number, entries: { key: Buffer | null; value: Buffer | null }[]): Promise<{ baseOffset: bigint }> {
+  async append(
+    partition: number,
+    entries: { key: Buffer | null; value: Buffer | null }[]
+  ): Promise<{ baseOffset: bigint }> {
     const timestamp = BigInt(Date.now())
     const records = encodeBatch({
-      records: entries.map((entry, index) => ({ offset: BigInt(index), timestamp, key: entry.key, value: entry.value, headers: [] }))
+      records: entries.map((entry, index) => ({
+        offset: BigInt(index),
+        timestamp,
+        key: entry.key,
+        value: entry.value,
+        headers: []
+      }))
     })
     return this.#withRetries(async () => {
       const node = await this.#leader(partition)
       const answer = await this.#cluster.send(
         { node },
-        produceRequest({ acks: -1, timeoutMs: 10_000, topics: [{ topic: this.topic, topicId: '', partitions: [{ partition, records }] }] })
+        produceRequest({
+          acks: -1,
+          timeoutMs: 10_000,
+          topics: [{ topic: this.topic, topicId: '', partitions: [{ partition, records }] }]
+        })
       )
       const result = answer.partitions[0]
       this.#assertFine(result, partition, 'write to')
@@ -117,11 +137,14 @@ export class TopicLog {
         minBytes: 1,
         maxBytes: FETCH_BYTES,
         isolation: 'read_uncommitted',
-        topics: [{ topic: this.topic, topicId: '', partitions: [{ partition, fetchOffset: position, maxBytes: FETCH_BYTES }] }]
+        topics: [
+          { topic: this.topic, topicId: '', partitions: [{ partition, fetchOffset: position, maxBytes: FETCH_BYTES }] }
+        ]
       })
     )
     const result = answer.partitions[0]
-    if (result?.errorCode === OFFSET_OUT_OF_RANGE) return { records: [], next: position, logStart: await this.#startOffset(partition, node) }
+    if (result?.errorCode === OFFSET_OUT_OF_RANGE)
+      return { records: [], next: position, logStart: await this.#startOffset(partition, node) }
     this.#assertFine(result, partition, 'read')
     const batches = parseBatches(result.records)
     const last = batches.at(-1)
@@ -160,15 +183,26 @@ export class TopicLog {
     )
   }
 
-  #assertFine<T extends { errorCode: number }>(result: T | undefined, partition: number, action: string): asserts result is T {
+  #assertFine<T extends { errorCode: number }>(
+    result: T | undefined,
+    partition: number,
+    action: string
+  ): asserts result is T {
     if (result?.errorCode === 0) return
     const message = `cannot ${action} twinlog's internal topic ${this.topic}, partition ${partition}`
-    if (!result) throw new TwinlogError('TWINLOG_PROTOCOL', `${message}: the broker left it out of its answer`, { ...this.#context(), retriable: true })
+    if (!result)
+      throw new TwinlogError('TWINLOG_PROTOCOL', `${message}: the broker left it out of its answer`, {
+        ...this.#context(),
+        retriable: true
+      })
     throw kafkaError(result.errorCode, message, { ...this.#context(), partition })
   }
 
   #notYet(problem: string): TwinlogError {
-    return new TwinlogError('TWINLOG_UNREACHABLE', `twinlog's internal topic ${this.topic}: ${problem}`, { ...this.#context(), retriable: true })
+    return new TwinlogError('TWINLOG_UNREACHABLE', `twinlog's internal topic ${this.topic}: ${problem}`, {
+      ...this.#context(),
+      retriable: true
+    })
   }
 
   #context(): { cluster: string; topic: string } {

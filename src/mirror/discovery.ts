@@ -24,7 +24,12 @@ export class Discovery {
   /** topic id → partitions that have their lanes; looked at again only when one of them changes */
   readonly #done = new Map<string, number>()
 
-  constructor(o: { source: ClusterClient; target: ClusterClient; options: ResolvedMirrorOptions; events: DiscoveryEvents }) {
+  constructor(o: {
+    source: ClusterClient
+    target: ClusterClient
+    options: ResolvedMirrorOptions
+    events: DiscoveryEvents
+  }) {
     this.#source = o.source
     this.#target = o.target
     this.#options = o.options
@@ -33,7 +38,9 @@ export class Discovery {
 
   /** Lanes of topics and partitions that are new since the last look. */
   async newLanes(): Promise<LaneSpec[]> {
-    const found = (await this.#matchingTopics()).filter(topic => (this.#done.get(topic.topicId) ?? 0) < topic.partitions.length)
+    const found = (await this.#matchingTopics()).filter(
+      topic => (this.#done.get(topic.topicId) ?? 0) < topic.partitions.length
+    )
     if (found.length === 0) return []
     const target = await this.#target.metadata({ topics: found.map(topic => topic.name) })
     const specs: LaneSpec[] = []
@@ -72,19 +79,33 @@ export class Discovery {
     }))
   }
 
-  async #ensure(source: TopicMetadata, configs: TopicConfigs, existing: TopicMetadata | undefined): Promise<TopicMetadata> {
+  async #ensure(
+    source: TopicMetadata,
+    configs: TopicConfigs,
+    existing: TopicMetadata | undefined
+  ): Promise<TopicMetadata> {
     const partitions = source.partitions.length
     const { createTopics } = this.#options
     if (!existing) {
       if (createTopics === false) {
-        throw new TwinlogError('TWINLOG_UNKNOWN_TOPIC', `topic ${source.name} is not on ${this.#target.alias}, and createTopics is false: create it there`, {
-          cluster: this.#target.alias,
-          topic: source.name
-        })
+        throw new TwinlogError(
+          'TWINLOG_UNKNOWN_TOPIC',
+          `topic ${source.name} is not on ${this.#target.alias}, and createTopics is false: create it there`,
+          {
+            cluster: this.#target.alias,
+            topic: source.name
+          }
+        )
       }
       const { brokers } = await this.#target.metadata({ topics: [] })
-      const replicationFactor = createTopics.replicationFactor ?? Math.min(source.partitions[0]?.replicas.length ?? 1, brokers.size)
-      const wanted = { name: source.name, partitions, replicationFactor, configs: configsToCopy(configs, replicationFactor, createTopics.configs) }
+      const replicationFactor =
+        createTopics.replicationFactor ?? Math.min(source.partitions[0]?.replicas.length ?? 1, brokers.size)
+      const wanted = {
+        name: source.name,
+        partitions,
+        replicationFactor,
+        configs: configsToCopy(configs, replicationFactor, createTopics.configs)
+      }
       const { created, topic } = await createTopic(this.#target, wanted)
       if (created) this.#events.created(topic.name, partitions)
       if (topic.partitions.length >= partitions) return topic

@@ -3,7 +3,14 @@ import type { LaneStateName } from './lane-status.js'
 
 /** One payload object an event. */
 export interface MirrorEvents {
-  'lane:state': (event: { topic: string; partition: number; from: LaneStateName; to: LaneStateName; why?: string; error?: TwinlogError }) => void
+  'lane:state': (event: {
+    topic: string
+    partition: number
+    from: LaneStateName
+    to: LaneStateName
+    why?: string
+    error?: TwinlogError
+  }) => void
   /** Records that the source no longer has, or a log that lost its end: the lane stops rather than skip. */
   'lane:gap': (event: { topic: string; partition: number; error: TwinlogError }) => void
   'lane:failed': (event: { topic: string; partition: number; error: TwinlogError }) => void

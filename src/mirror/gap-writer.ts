@@ -38,13 +38,20 @@ export class GapWriter {
     const first = gaps[0]
     if (!first) return
     // Chunks of another identity, or gaps that do not follow, begin a new collection.
-    const follows = this.#epoch?.epoch === epoch.epoch && this.#epoch.producerId === epoch.producerId && (this.#gaps.at(-1)?.ordinal ?? -1n) < first.ordinal
+    const follows =
+      this.#epoch?.epoch === epoch.epoch &&
+      this.#epoch.producerId === epoch.producerId &&
+      (this.#gaps.at(-1)?.ordinal ?? -1n) < first.ordinal
     if (!follows) this.#forget(epoch)
     await this.#state.writeGaps(this.#lane, { producerId: epoch.producerId, epoch: epoch.epoch, gaps })
     this.#chunks.push({ ordinal: first.ordinal, count: gaps.length })
     this.#gaps.push(...gaps)
     if (this.#chunks.length < MERGE_CHUNKS) return
-    await this.#state.mergeGaps(this.#lane, { producerId: epoch.producerId, epoch: epoch.epoch, gaps: this.#gaps }, this.#chunks)
+    await this.#state.mergeGaps(
+      this.#lane,
+      { producerId: epoch.producerId, epoch: epoch.epoch, gaps: this.#gaps },
+      this.#chunks
+    )
     if (this.#gaps.length >= MERGED_GAPS) this.#forget(epoch)
     else this.#chunks = [{ ordinal: this.#gaps[0]?.ordinal ?? first.ordinal, count: this.#gaps.length }]
   }

@@ -1,3 +1,4 @@
+import type { FrameLease } from '../kafka/frame-pool.js'
 import type { Gap, GapTable } from '../lineage/gap-table.js'
 import { BATCH } from '../records/batch.js'
 import { compressionOf } from '../records/compression.js'
@@ -12,6 +13,8 @@ export interface Send {
   end: bigint
   /** The gaps before and inside it are in the state topic: only then may it go out. */
   durable: boolean
+  /** Holds the memory that the batch is a view of, until the batch is acknowledged. */
+  frame?: FrameLease | undefined
 }
 
 /**
@@ -74,16 +77,22 @@ export class LaneBuffer {
   }
 
   /** Takes planned batches in; answers the new sends and the gaps that must be written down before the first of them goes out. */
-  add(batches: PlannedBatch[], position: bigint): { sends: Send[]; gaps: Gap[] } {
+  add(batches: PlannedBatch[], position: bigint, frame?: FrameLease): { sends: Send[]; gaps: Gap[] } {
     const sends: Send[] = []
     const gaps: Gap[] = []
     for (const batch of batches) {
       const first = this.#next
-      if (batch.from > this.#source) this.#note({ ordinal: first, from: this.#source, length: batch.from - this.#source }, gaps)
+      if (batch.from > this.#source)
+        this.#note({ ordinal: first, from: this.#source, length: batch.from - this.#source }, gaps)
       for (const gap of batch.gaps) {
-        if (gap.index > 0) this.#note({ ordinal: first + BigInt(gap.index), from: gap.from, length: gap.to - gap.from }, gaps)
+        if (gap.index > 0)
+          this.#note({ ordinal: first + BigInt(gap.index), from: gap.from, length: gap.to - gap.from }, gaps)
       }
       const send: Send = { batch, first, end: first + BigInt(batch.count), durable: gaps.length === 0 }
+      if (frame?.covers(batch.bytes)) {
+        frame.hold()
+        send.frame = frame
+      }
       this.#next = send.end
       this.#source = batch.to
       this.#bytes += batch.bytes.length
@@ -114,6 +123,9 @@ export class LaneBuffer {
     if (!appended || this.#inFlight[0] !== send) return
     this.#inFlight.shift()
     this.#bytes -= send.batch.bytes.length
+    // Acknowledged: nothing sends it again. Sends that are dropped otherwise leave their memory to the garbage collector.
+    send.frame?.release()
+    send.frame = undefined
   }
 
   codecs(): CompressionName[] {
@@ -138,7 +150,12 @@ export class LaneBuffer {
     this.#queue = sends.filter(send => send.end > next)
     const head = this.#queue[0]
     if (head && head.first < next) {
-      this.#queue[0] = { ...head, batch: dropFirstRecords(head.batch, Number(next - head.first)), first: next }
+      this.#queue[0] = {
+        ...head,
+        batch: dropFirstRecords(head.batch, Number(next - head.first)),
+        first: next,
+        frame: undefined
+      }
     }
     this.#bytes = this.#queue.reduce((sum, send) => sum + send.batch.bytes.length, 0)
     return true

@@ -45,7 +45,11 @@ export function judgeFetchError(result: FetchedPartition, position: bigint, sour
     }
   }
   if (ASK_METADATA.has(result.errorCode)) return { action: 'refresh' }
-  const error = kafkaError(result.errorCode, `cannot fetch from source partition ${source.topic}-${source.partition}`, where)
+  const error = kafkaError(
+    result.errorCode,
+    `cannot fetch from source partition ${source.topic}-${source.partition}`,
+    where
+  )
   return error.retriable ? { action: 'refresh' } : { action: 'fail', error }
 }
 
@@ -58,28 +62,53 @@ export function judgeProduceError(result: ProducedPartition, target: LaneTopic):
     case DUPLICATE_SEQUENCE:
       return {
         action: 'recover',
-        error: new TwinlogError('TWINLOG_POSITION_UNKNOWN', `${partition} does not continue where this lane does (error ${result.errorCode})`, {
+        error: new TwinlogError(
+          'TWINLOG_POSITION_UNKNOWN',
+          `${partition} does not continue where this lane does (error ${result.errorCode})`,
+          {
+            ...where,
+            retriable: true
+          }
+        )
+      }
+    case INVALID_PRODUCER_EPOCH:
+    case PRODUCER_FENCED:
+      return {
+        action: 'recover',
+        error: new TwinlogError('TWINLOG_FENCED', `${partition} was taken over under a later epoch`, {
           ...where,
           retriable: true
         })
       }
-    case INVALID_PRODUCER_EPOCH:
-    case PRODUCER_FENCED:
-      return { action: 'recover', error: new TwinlogError('TWINLOG_FENCED', `${partition} was taken over under a later epoch`, { ...where, retriable: true }) }
     case MESSAGE_TOO_LARGE:
     case RECORD_LIST_TOO_LARGE:
       return {
         action: 'fail',
-        error: new TwinlogError('TWINLOG_RECORD_TOO_LARGE', `${partition} refuses a batch as too large${detail}: raise max.message.bytes of the target topic`, where)
+        error: new TwinlogError(
+          'TWINLOG_RECORD_TOO_LARGE',
+          `${partition} refuses a batch as too large${detail}: raise max.message.bytes of the target topic`,
+          where
+        )
       }
     case CORRUPT_MESSAGE:
       return {
         action: 'fail',
-        error: new TwinlogError('TWINLOG_CORRUPT_BATCH', `${partition} refuses a batch as damaged${detail}: its checksum was wrong on the source already`, where)
+        error: new TwinlogError(
+          'TWINLOG_CORRUPT_BATCH',
+          `${partition} refuses a batch as damaged${detail}: its checksum was wrong on the source already`,
+          where
+        )
       }
     case INVALID_TIMESTAMP:
     case INVALID_RECORD:
-      return { action: 'fail', error: new TwinlogError('TWINLOG_RECORD_REJECTED', `${partition} refuses a record (error ${result.errorCode})${detail}`, where) }
+      return {
+        action: 'fail',
+        error: new TwinlogError(
+          'TWINLOG_RECORD_REJECTED',
+          `${partition} refuses a record (error ${result.errorCode})${detail}`,
+          where
+        )
+      }
     default: {
       const error = kafkaError(result.errorCode, `cannot append to ${partition}${detail}`, where)
       return { action: error.retriable || ASK_METADATA.has(result.errorCode) ? 'recover' : 'fail', error }

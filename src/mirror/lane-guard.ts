@@ -12,7 +12,11 @@ export function planDigest(plan: { isolation: 'read_committed'; transform: null 
  * behind, and then anything is accepted: two copiers would repeat and lose records. Such lanes need transactions, so until they
  * exist the lane is refused rather than copied unguarded.
  */
-export function assertYoungEnough(batch: PlannedBatch, expirationMs: number, source: { topic: string; partition: number }): void {
+export function assertYoungEnough(
+  batch: PlannedBatch,
+  expirationMs: number,
+  source: { topic: string; partition: number }
+): void {
   const oldestAllowedMs = Date.now() - expirationMs * 0.9
   if (Number(batch.maxTimestamp) >= oldestAllowedMs) return
   throw new TwinlogError(
@@ -26,9 +30,13 @@ export function assertYoungEnough(batch: PlannedBatch, expirationMs: number, sou
 
 export function assertNotCompacted(cleanupPolicy: string, topic: string): void {
   if (!cleanupPolicy.split(',').some(policy => policy.trim() === 'compact')) return
-  throw new TwinlogError('TWINLOG_UNSUPPORTED', `source topic ${topic} is compacted (cleanup.policy=${cleanupPolicy}): copying it exactly once is not supported yet`, {
-    topic
-  })
+  throw new TwinlogError(
+    'TWINLOG_UNSUPPORTED',
+    `source topic ${topic} is compacted (cleanup.policy=${cleanupPolicy}): copying it exactly once is not supported yet`,
+    {
+      topic
+    }
+  )
 }
 
 function timeOf(timestamp: bigint): string {

@@ -29,6 +29,8 @@ export interface LaneSpec {
   maxBatchBytes: number
   /** Why this lane is not copied. */
   refused?: TwinlogError
+  /** Begins only when it is resumed. */
+  paused?: boolean
 }
 
 export interface LaneManagerEvents {
@@ -54,7 +56,13 @@ export class LaneManager implements LaneHost {
   #checkpointTimer: NodeJS.Timeout | undefined
   #checkpointing: Promise<void> = Promise.resolve()
 
-  constructor(o: { source: ClusterClient; target: ClusterClient; session: LinkSession; logger: Logger; events: LaneManagerEvents }) {
+  constructor(o: {
+    source: ClusterClient
+    target: ClusterClient
+    session: LinkSession
+    logger: Logger
+    events: LaneManagerEvents
+  }) {
     this.#source = o.source
     this.#target = o.target
     this.#session = o.session
@@ -70,7 +78,10 @@ export class LaneManager implements LaneHost {
       memoryFull: () => this.#bytes() >= BYTES_IN_FLIGHT,
       onSourceLost: nodeId => this.#sourceLost(nodeId)
     })
-    this.#checkpointTimer = setInterval(() => void this.writeCheckpoints().catch(() => undefined), CHECKPOINT_INTERVAL_MS)
+    this.#checkpointTimer = setInterval(
+      () => void this.writeCheckpoints().catch(() => undefined),
+      CHECKPOINT_INTERVAL_MS
+    )
   }
 
   /** Adds lanes that are not known yet; resolves when each of them is copying, waiting, stopped or failed. */
@@ -92,6 +103,7 @@ export class LaneManager implements LaneHost {
       }
       const lane = new Lane({ key, source: spec.source, target: spec.target, host: this, limits })
       this.lanes.set(key, lane)
+      if (spec.paused === true) lane.pause()
       if (spec.refused) lane.fail(spec.refused)
       else fresh.push(lane)
     }
@@ -102,6 +114,19 @@ export class LaneManager implements LaneHost {
     await Promise.all(Array.from({ length: Math.min(STARTS_AT_ONCE, fresh.length) }, worker))
   }
 
+  /** Looks whether lanes that a move had closed were opened again. */
+  async revisitStopped(): Promise<void> {
+    const stopped = [...this.lanes.values()].filter(
+      lane => lane.state === 'stopped' && lane.error?.code === 'TWINLOG_FENCED' && lane.settled
+    )
+    for (const lane of stopped) {
+      const state = await this.#session.state.refreshLane(lane.key)
+      if (state?.gate?.state !== 'opened') continue
+      lane.reopen()
+      await this.#start(lane)
+    }
+  }
+
   /** Lets what is in flight arrive, writes the last checkpoints, and lets go of the connections. */
   async stop(timeoutMs: number): Promise<void> {
     clearInterval(this.#checkpointTimer)
@@ -110,7 +135,9 @@ export class LaneManager implements LaneHost {
     const deadline = Date.now() + timeoutMs
     const busy = () => [...this.lanes.values()].some(lane => lane.active && !lane.drained)
     while (busy() && Date.now() < deadline) await new Promise(resolve => setTimeout(resolve, 5))
-    await this.writeCheckpoints().catch((error: unknown) => this.#logger.warn({ error }, 'the last checkpoints could not be written'))
+    await this.writeCheckpoints().catch((error: unknown) =>
+      this.#logger.warn({ error }, 'the last checkpoints could not be written')
+    )
     this.#router.stopAppending()
     for (const lane of this.lanes.values()) if (lane.state !== 'failed') lane.stop()
   }
@@ -148,7 +175,11 @@ export class LaneManager implements LaneHost {
 
   stateChanged(lane: Lane, from: LaneStateName, to: LaneStateName): void {
     this.#events.stateChanged(lane, from, to)
-    if (to === 'failed' && lane.error && (lane.error.code === 'TWINLOG_GAP' || lane.error.code === 'TWINLOG_TRUNCATED')) {
+    if (
+      to === 'failed' &&
+      lane.error &&
+      (lane.error.code === 'TWINLOG_GAP' || lane.error.code === 'TWINLOG_TRUNCATED')
+    ) {
       this.#events.gap(lane, lane.error)
     }
   }
@@ -180,14 +211,21 @@ export class LaneManager implements LaneHost {
       }
     } catch (error) {
       if (this.#abort.signal.aborted) return
-      const cause = toTwinlogError(error, 'TWINLOG_INTERNAL', `lane ${lane.source.topic}-${lane.source.partition} cannot start`)
+      const cause = toTwinlogError(
+        error,
+        'TWINLOG_INTERNAL',
+        `lane ${lane.source.topic}-${lane.source.partition} cannot start`
+      )
       if (cause.code === 'TWINLOG_FENCED') lane.stop(cause.message, cause)
       else lane.fail(cause)
     }
   }
 
   async #attempt(lane: Lane) {
-    const [source, target] = await Promise.all([this.#sourceFeed.refresh(lane.source.topic), this.#targetFeed.refresh(lane.target.topic)])
+    const [source, target] = await Promise.all([
+      this.#sourceFeed.refresh(lane.source.topic),
+      this.#targetFeed.refresh(lane.target.topic)
+    ])
     assertSameTopic(lane.source, source.topics.get(lane.source.topic)?.topicId, this.#source.alias)
     assertSameTopic(lane.target, target.topics.get(lane.target.topic)?.topicId, this.#target.alias)
     return this.#starter.start(lane)
@@ -212,7 +250,12 @@ export class LaneManager implements LaneHost {
     if (dirty.length === 0) return
     const entries = dirty.map(lane => ({
       lane: lane.key,
-      checkpoint: { next: lane.acknowledgedNext, targetEnd: lane.targetEnd, sourceLeaderEpoch: lane.leaderEpoch, reached: lane.reached }
+      checkpoint: {
+        next: lane.acknowledgedNext,
+        targetEnd: lane.targetEnd,
+        sourceLeaderEpoch: lane.leaderEpoch,
+        reached: lane.reached
+      }
     }))
     try {
       await this.#session.state.writeCheckpoints(entries)

@@ -59,7 +59,9 @@ export class LaneStarter {
       // Somebody took a later epoch. Either the words about it are in the state by now, or whoever did it died before writing them.
       const fresh = (await this.#session.state.refreshLane(lane.key)) ?? state
       if (fresh.gate?.state === 'closed') throw closedBy(lane, fresh.gate)
-      const announced = fresh.currentEpoch?.epoch !== state.currentEpoch?.epoch || fresh.currentEpoch?.producerId !== state.currentEpoch?.producerId
+      const announced =
+        fresh.currentEpoch?.epoch !== state.currentEpoch?.epoch ||
+        fresh.currentEpoch?.producerId !== state.currentEpoch?.producerId
       return recoverPosition({ ...o, state: announced ? fresh : await this.#takeOver(lane, fresh) })
     }
   }
@@ -76,19 +78,26 @@ export class LaneStarter {
     const fresh = (await this.#session.state.refreshLane(lane.key)) ?? state
     if (fresh.gate?.state === 'closed') throw closedBy(lane, fresh.gate)
     const birth = fresh.birth
-    if (!birth) throw new TwinlogError('TWINLOG_STATE_INVALID', `the state topic does not hold the birth of lane ${lane.key}`)
+    if (!birth)
+      throw new TwinlogError('TWINLOG_STATE_INVALID', `the state topic does not hold the birth of lane ${lane.key}`)
     const log = new TargetLog(this.#target, topic, partition)
     const { start, end } = await log.bounds()
     const known = fresh.checkpoint ?? { next: birth.first, targetEnd: birth.targetEnd }
     const tail = await log.lastBatch(known.targetEnd > start ? known.targetEnd : start, end, fresh.epochs, known.next)
     const base = tail && tail.ordinal + BigInt(tail.count) > known.next ? tail.ordinal + BigInt(tail.count) : known.next
-    const mine = await this.#session.state.decideEpoch(lane.key, { producerId: identity.producerId, epoch: identity.epoch, base, firstSequence: 0 })
+    const mine = await this.#session.state.decideEpoch(lane.key, {
+      producerId: identity.producerId,
+      epoch: identity.epoch,
+      base,
+      firstSequence: 0
+    })
     this.#logger.info({ lane: lane.key, epoch: identity.epoch, base, mine }, 'lane taken over under a new epoch')
     return this.#session.state.lane(lane.key) ?? fresh
   }
 
   async #birth(lane: Lane): Promise<LaneState> {
     const { topic, partition } = lane.source
+    await this.#refuseAnotherLog(lane)
     const [first, target] = await Promise.all([
       this.#sourceStart(topic, partition),
       new TargetLog(this.#target, lane.target.topic, lane.target.partition).bounds()
@@ -116,14 +125,44 @@ export class LaneStarter {
     )
   }
 
+  /**
+   * The target partition holds the copy of another log: of a source topic that was deleted and created again. Sequences would
+   * seem to continue where that one ended, and the first records of the new one would be taken for copied.
+   */
+  async #refuseAnotherLog(lane: Lane): Promise<void> {
+    await this.#session.state.refresh()
+    for (const { birth } of this.#session.state.lanes) {
+      if (birth?.targetTopicId !== lane.target.topicId || birth.targetPartition !== lane.target.partition) continue
+      if (birth.sourceTopicId === lane.source.topicId) continue
+      throw new TwinlogError(
+        'TWINLOG_TOPIC_RECREATED',
+        `source topic ${lane.source.topic} was deleted and created again (id ${lane.source.topicId}): ${lane.target.topic}-${lane.target.partition} on the target holds ` +
+          `the copy of the former one (id ${birth.sourceTopicId}), and the two cannot be joined yet. To copy the new one from its beginning, delete the target topic`,
+        { cluster: this.#source.alias, topic: lane.source.topic, partition: lane.source.partition }
+      )
+    }
+  }
+
   async #sourceStart(topic: string, partition: number): Promise<bigint> {
     const leader = this.#source.leaderOf(topic, partition)
-    if (!leader || leader.nodeId < 0) throw kafkaError(5, `source partition ${topic}-${partition} has no leader`, { cluster: this.#source.alias, topic, partition })
+    if (!leader || leader.nodeId < 0)
+      throw kafkaError(5, `source partition ${topic}-${partition} has no leader`, {
+        cluster: this.#source.alias,
+        topic,
+        partition
+      })
     const topics = [{ topic, partitions: [{ partition, timestamp: -2n }] }]
-    const answer = await this.#source.send({ node: leader.nodeId }, listOffsetsRequest({ isolation: 'read_uncommitted', topics }))
+    const answer = await this.#source.send(
+      { node: leader.nodeId },
+      listOffsetsRequest({ isolation: 'read_uncommitted', topics })
+    )
     const result = answer.partitions[0]
     if (result?.errorCode === 0) return result.offset
-    throw kafkaError(result?.errorCode ?? -1, `cannot ask where source partition ${topic}-${partition} begins`, { cluster: this.#source.alias, topic, partition })
+    throw kafkaError(result?.errorCode ?? -1, `cannot ask where source partition ${topic}-${partition} begins`, {
+      cluster: this.#source.alias,
+      topic,
+      partition
+    })
   }
 }
 

@@ -88,6 +88,9 @@ export class RateMeter {
     const recent = this.#buckets.filter(bucket => bucket.second > since)
     const seconds = Math.max(1, Math.min(RateMeter.#WINDOW, now / 1000 - (recent[0]?.second ?? now / 1000)))
     const sum = (field: 'records' | 'bytes') => recent.reduce((total, bucket) => total + bucket[field], 0)
-    return { recordsPerSecond: Math.round(sum('records') / seconds), bytesPerSecond: Math.round(sum('bytes') / seconds) }
+    return {
+      recordsPerSecond: Math.round(sum('records') / seconds),
+      bytesPerSecond: Math.round(sum('bytes') / seconds)
+    }
   }
 }

@@ -1,4 +1,5 @@
 import { TwinlogError, toTwinlogError } from '../errors.js'
+import type { FrameLease } from '../kafka/frame-pool.js'
 import type { FetchedPartition } from '../kafka/requests/fetch.js'
 import type { ProducedPartition } from '../kafka/requests/produce.js'
 import type { Gap, GapTable } from '../lineage/gap-table.js'
@@ -178,6 +179,12 @@ export class Lane {
     }
   }
 
+  /** Out of `stopped` again: a move that had closed the lane was given up. */
+  reopen(): void {
+    this.#error = undefined
+    this.#buffer?.forget()
+    this.#transition('starting')
+  }
 
   fail(error: TwinlogError): void {
     this.#error = error
@@ -218,20 +225,24 @@ export class Lane {
       this.#observe()
       return undefined
     }
-    const o = { position: this.#buffer.position, isolation: 'read_committed' as const, abortedTransactions: result.abortedTransactions }
+    const o = {
+      position: this.#buffer.position,
+      isolation: 'read_committed' as const,
+      abortedTransactions: result.abortedTransactions
+    }
     return readSegments(result.records, o).segments
   }
 
-  /** Plans what was read. The codecs of these segments are loaded. */
-  plan(segments: Segment[]): void {
+  /** Plans what was read. The codecs of these segments are loaded; `frame` is what they are views of, where its memory is used again. */
+  plan(segments: Segment[], frame?: FrameLease): void {
     try {
-      this.#plan(segments)
+      this.#plan(segments, frame)
     } catch (error) {
       this.fail(toTwinlogError(error, 'TWINLOG_INTERNAL', `planning lane ${this.key} failed`, this.#where()))
     }
   }
 
-  #plan(segments: Segment[]): void {
+  #plan(segments: Segment[], frame: FrameLease | undefined): void {
     const buffer = this.#buffer
     const epoch = this.#epoch
     if (!this.active || this.#needsRecovery || !buffer || !epoch || segments.length === 0) return
@@ -240,8 +251,13 @@ export class Lane {
       assertYoungEnough(batch, this.#limits.producerIdExpirationMs, this.source)
       if (batch.sourceLeaderEpoch > this.#leaderEpoch) this.#leaderEpoch = batch.sourceLeaderEpoch
     }
-    const { sends, gaps } = buffer.add(planned.batches, planned.next)
-    if (gaps.length > 0) this.#writeAhead(epoch, gaps, sends.filter(send => !send.durable))
+    const { sends, gaps } = buffer.add(planned.batches, planned.next, frame)
+    if (gaps.length > 0)
+      this.#writeAhead(
+        epoch,
+        gaps,
+        sends.filter(send => !send.durable)
+      )
     this.#dirty = true
     this.#observe()
     if (sends.length > 0) this.#host.kick(this)
@@ -256,7 +272,11 @@ export class Lane {
     if (!send || !this.#mayBeForgotten()) return send
     // The broker may have dropped our state by time stamp: look before the next batch, not after.
     if (this.settled) {
-      this.#failSoft(new TwinlogError('TWINLOG_POSITION_UNKNOWN', 'the target may have forgotten this producer by now', { retriable: true }))
+      this.#failSoft(
+        new TwinlogError('TWINLOG_POSITION_UNKNOWN', 'the target may have forgotten this producer by now', {
+          retriable: true
+        })
+      )
     }
     return undefined
   }
@@ -366,8 +386,8 @@ export class Lane {
     // Live traffic leaves a few records on the way at any time: a lane that keeps within a second of the source stays caught up.
     if (!done) {
       if (this.#state !== 'caught-up' || this.#lag.lagMs(reached, now) > CAUGHT_UP_LAG_MS) this.#transition('copying')
-    }
-    else if (this.#sourceEnd < this.#highWatermark) this.#transition('waiting', `an open transaction on the source holds the log at offset ${this.#sourceEnd}`)
+    } else if (this.#sourceEnd < this.#highWatermark)
+      this.#transition('waiting', `an open transaction on the source holds the log at offset ${this.#sourceEnd}`)
     else this.#transition('caught-up')
   }
 
@@ -378,10 +398,15 @@ export class Lane {
         this.#host.kick(this)
       },
       (error: unknown) => {
-        const cause = error instanceof TwinlogError ? error : new TwinlogError('TWINLOG_INTERNAL', 'writing gaps ahead failed', { cause: error })
+        const cause =
+          error instanceof TwinlogError
+            ? error
+            : new TwinlogError('TWINLOG_INTERNAL', 'writing gaps ahead failed', { cause: error })
         // Recovery begins from the written state again: what was planned behind unwritten gaps is forgotten.
         this.#buffer?.forget()
-        this.#failSoft(new TwinlogError(cause.code, `cannot write gaps ahead: ${cause.message}`, { cause, retriable: true }))
+        this.#failSoft(
+          new TwinlogError(cause.code, `cannot write gaps ahead: ${cause.message}`, { cause, retriable: true })
+        )
       }
     )
   }

@@ -21,10 +21,19 @@ export interface LinkSession {
  * Binds the link to both clusters and takes its producer id: written to the state topic and registered on the target before
  * the first batch. Another source cluster under the same alias is refused before anything is written.
  */
-export async function openLinkSession(o: { source: ClusterClient; target: ClusterClient; link: string; logger: Logger }): Promise<LinkSession> {
+export async function openLinkSession(o: {
+  source: ClusterClient
+  target: ClusterClient
+  link: string
+  logger: Logger
+}): Promise<LinkSession> {
   await refuseForeignLink(o)
   const state = await LinkState.open({ cluster: o.target, link: o.link, logger: o.logger, create: true })
-  if (!state) throw new TwinlogError('TWINLOG_INTERNAL', `the state topic of link ${o.link} is missing directly after it was created`)
+  if (!state)
+    throw new TwinlogError(
+      'TWINLOG_INTERNAL',
+      `the state topic of link ${o.link} is missing directly after it was created`
+    )
   const entry = await state.decideLink({
     link: o.link,
     sourceAlias: o.source.alias,
@@ -59,12 +68,18 @@ async function currentProducerId(target: ClusterClient, state: LinkState): Promi
   return (await state.writeProducer({ producerId: identity.producerId, renewedAtMs: Date.now() })).producerId
 }
 
-async function refuseForeignLink(o: { source: ClusterClient; target: ClusterClient; link: string; logger: Logger }): Promise<void> {
+async function refuseForeignLink(o: {
+  source: ClusterClient
+  target: ClusterClient
+  link: string
+  logger: Logger
+}): Promise<void> {
   const existing = await LinkState.open({ cluster: o.target, link: o.link, logger: o.logger, create: false })
   if (!existing) return
   await existing.refresh()
   const entry = existing.linkEntry
-  if (entry && entry.sourceClusterId !== o.source.clusterId) throw boundElsewhere(o.link, entry.sourceClusterId, o.source)
+  if (entry && entry.sourceClusterId !== o.source.clusterId)
+    throw boundElsewhere(o.link, entry.sourceClusterId, o.source)
 }
 
 function boundElsewhere(link: string, boundTo: string, source: ClusterClient): TwinlogError {
@@ -79,7 +94,10 @@ async function producerIdExpiration(target: ClusterClient): Promise<number> {
   const { brokers } = await target.metadata({ topics: [] })
   const name = String([...brokers.keys()][0] ?? 0)
   const keys = ['producer.id.expiration.ms']
-  const answer = await target.send({ node: Number(name) }, describeConfigsRequest({ resources: [{ type: 'broker', name, keys }] }))
+  const answer = await target.send(
+    { node: Number(name) },
+    describeConfigsRequest({ resources: [{ type: 'broker', name, keys }] })
+  )
   const value = answer.resources[0]?.configs.find(config => config.name === keys[0])?.value
   // No right to read broker configs: Kafka's default is the best guess, and a shorter real value shows as a refused lane, not as loss.
   return value ? Number(value) : DEFAULT_PRODUCER_ID_EXPIRATION_MS

@@ -4,7 +4,7 @@ import { TwinlogError, toTwinlogError } from '../errors.js'
 import { ClusterClient } from '../kafka/cluster.js'
 import { childLogger, type Logger } from '../logger.js'
 import { GroupSync } from '../offsets/group-sync.js'
-import { matches, type Selector } from '../util/selector.js'
+import { matches, type Selector, selectorText } from '../util/selector.js'
 import { Discovery } from './discovery.js'
 import type { MirrorEvents } from './events.js'
 import type { Lane } from './lane.js'
@@ -43,8 +43,8 @@ export class Mirror {
   #starting: Promise<void> | undefined
   #stopping: Promise<void> | undefined
   #discovering: Promise<void> = Promise.resolve()
-  /** What the user paused, kept for lanes that are found later. */
-  readonly #paused = new Set<Selector>()
+  /** What the user paused and resumed, by the selector's text, oldest first: the last one that fits counts, for lanes found later too. */
+  readonly #pauses = new Map<string, { topics: Selector; paused: boolean }>()
 
   /** Validates everything that can be judged without a cluster. @throws InvalidOptionError */
   constructor(options: MirrorOptions) {
@@ -60,7 +60,10 @@ export class Mirror {
    *   TWINLOG_INVALID_STATE (the link belongs to another source cluster), TWINLOG_UNSUPPORTED_BROKER
    */
   start(o: { signal?: AbortSignal | undefined } = {}): Promise<void> {
-    if (this.#stopping) return Promise.reject(new TwinlogError('TWINLOG_INVALID_STATE', 'this Mirror is stopping; create a new one after stop()'))
+    if (this.#stopping)
+      return Promise.reject(
+        new TwinlogError('TWINLOG_INVALID_STATE', 'this Mirror is stopping; create a new one after stop()')
+      )
     this.#starting ??= this.#start(o.signal).catch((error: unknown) => {
       this.#starting = undefined
       throw toTwinlogError(error, 'TWINLOG_INTERNAL', 'the Mirror cannot start')
@@ -79,14 +82,11 @@ export class Mirror {
 
   /** Stops fetching for the lanes of these topics (all by default); what was fetched still goes out. */
   pause(topics: Selector = ALL_TOPICS): void {
-    this.#paused.add(topics)
-    for (const lane of this.#lanesOf(topics)) lane.pause()
+    this.#setPaused(topics, true)
   }
 
   resume(topics: Selector = ALL_TOPICS): void {
-    if (topics === ALL_TOPICS) this.#paused.clear()
-    else this.#paused.delete(topics)
-    for (const lane of this.#lanesOf(topics)) lane.resume()
+    this.#setPaused(topics, false)
   }
 
   /** A picture of all lanes now; immutable. */
@@ -108,7 +108,10 @@ export class Mirror {
     await this.#discover(running)
     const at = new Date()
     const lanes = [...running.lanes.lanes.values()]
-    const ends = await sourceEnds(running.source, lanes.map(lane => lane.source))
+    const ends = await sourceEnds(
+      running.source,
+      lanes.map(lane => lane.source)
+    )
     const wanted = lanes.map((lane, index) => ({ lane, end: ends[index] ?? 0n }))
     for (const { lane, end } of wanted) lane.sourceEndIs(end)
     for (;;) {
@@ -173,7 +176,8 @@ export class Mirror {
         logger: this.#logger,
         events: {
           stateChanged: (lane, from, to) => this.#laneChanged(lane, from, to),
-          gap: (lane, error) => this.#emitter.emit('lane:gap', { topic: lane.source.topic, partition: lane.source.partition, error })
+          gap: (lane, error) =>
+            this.#emitter.emit('lane:gap', { topic: lane.source.topic, partition: lane.source.partition, error })
         }
       })
       const discovery = new Discovery({
@@ -226,6 +230,7 @@ export class Mirror {
       .then(async () => {
         if (this.#running !== running || this.#stopping) return
         await running.lanes.add(await running.discovery.newLanes())
+        await running.lanes.revisitStopped()
         for (const paused of this.#paused) for (const lane of this.#lanesOf(paused)) lane.pause()
       })
     this.#discovering = run
@@ -250,14 +255,33 @@ export class Mirror {
     const { why, error } = lane.status()
     const where = { topic: lane.source.topic, partition: lane.source.partition }
     this.#logger.debug({ ...where, from, to, why }, 'lane state')
-    this.#emitter.emit('lane:state', { ...where, from, to, ...(why === undefined ? {} : { why }), ...(error === undefined ? {} : { error }) })
+    this.#emitter.emit('lane:state', {
+      ...where,
+      from,
+      to,
+      ...(why === undefined ? {} : { why }),
+      ...(error === undefined ? {} : { error })
+    })
     if (to !== 'failed' || !error) return
     this.#logger.error({ ...where, error }, 'lane failed')
     this.#emitter.emit('lane:failed', { ...where, error })
   }
 
-  #lanesOf(topics: Selector): Lane[] {
-    return [...(this.#running?.lanes.lanes.values() ?? [])].filter(lane => matches(topics, lane.source.topic))
+  #setPaused(topics: Selector, paused: boolean): void {
+    // A word about everything makes the earlier ones void.
+    if (topics === ALL_TOPICS) this.#pauses.clear()
+    const text = selectorText(topics)
+    this.#pauses.delete(text)
+    this.#pauses.set(text, { topics, paused })
+    for (const lane of this.#running?.lanes.lanes.values() ?? []) {
+      if (!selects(topics, lane.source.topic)) continue
+      if (paused) lane.pause()
+      else lane.resume()
+    }
+  }
+
+  #isPaused(topic: string): boolean {
+    return [...this.#pauses.values()].findLast(({ topics }) => selects(topics, topic))?.paused ?? false
   }
 
   #warn(message: string, error?: TwinlogError): void {
@@ -271,6 +295,9 @@ export class Mirror {
     else if (!this.#emitter.emit('error', known)) this.#logger.error({ error: known }, 'background work failed')
   }
 }
+
+/** Without a selector everything is meant, internal topics that were named in `topics` included. */
+const selects = (topics: Selector, topic: string) => topics === ALL_TOPICS || matches(topics, topic)
 
 function notCaughtUp(lane: Lane, end: bigint): TwinlogError {
   const { state, why } = lane.status()

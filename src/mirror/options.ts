@@ -1,7 +1,15 @@
 import { InvalidOptionError } from '../errors.js'
 import { consoleLogger, type Logger } from '../logger.js'
 import type { ClusterConfig } from '../kafka/types.js'
-import { assertCluster, assertKnownKeys, assertLogger, assertName, assertObject, assertPositiveInteger, assertSelector } from '../util/options.js'
+import {
+  assertCluster,
+  assertKnownKeys,
+  assertLogger,
+  assertName,
+  assertObject,
+  assertPositiveInteger,
+  assertSelector
+} from '../util/options.js'
 import type { Selector } from '../util/selector.js'
 
 export interface CreateTopicsOptions {
@@ -41,10 +49,33 @@ export interface ResolvedMirrorOptions {
   logger: Logger
 }
 
-const KNOWN = ['source', 'target', 'topics', 'link', 'createTopics', 'syncGroups', 'discoveryIntervalMs', 'logger'] as const
+const KNOWN = [
+  'source',
+  'target',
+  'topics',
+  'link',
+  'createTopics',
+  'syncGroups',
+  'discoveryIntervalMs',
+  'logger'
+] as const
 const PLANNED = [
-  'naming', 'start', 'guarantee', 'isolation', 'offsets', 'syncConfigs', 'syncAcls', 'transform', 'onRecordError', 'onGap', 'workers', 'limits',
-  'heartbeats', 'mm2', 'schemas', 'forward'
+  'naming',
+  'start',
+  'guarantee',
+  'isolation',
+  'offsets',
+  'syncConfigs',
+  'syncAcls',
+  'transform',
+  'onRecordError',
+  'onGap',
+  'workers',
+  'limits',
+  'heartbeats',
+  'mm2',
+  'schemas',
+  'forward'
 ] as const
 
 export function resolveMirrorOptions(options: MirrorOptions): ResolvedMirrorOptions {
@@ -53,7 +84,10 @@ export function resolveMirrorOptions(options: MirrorOptions): ResolvedMirrorOpti
   assertCluster('mirror.source', options.source)
   assertCluster('mirror.target', options.target)
   if (options.source.alias === options.target.alias) {
-    throw new InvalidOptionError('mirror.target.alias', `must differ from the source's alias ${JSON.stringify(options.source.alias)}`)
+    throw new InvalidOptionError(
+      'mirror.target.alias',
+      `must differ from the source's alias ${JSON.stringify(options.source.alias)}`
+    )
   }
   assertSelector('mirror.topics', options.topics)
   const link = options.link ?? `${options.source.alias}-${options.target.alias}`
@@ -61,7 +95,10 @@ export function resolveMirrorOptions(options: MirrorOptions): ResolvedMirrorOpti
   const discoveryIntervalMs = options.discoveryIntervalMs ?? 5_000
   assertPositiveInteger('mirror.discoveryIntervalMs', discoveryIntervalMs)
   if (options.syncGroups !== undefined && typeof options.syncGroups !== 'boolean') {
-    throw new InvalidOptionError('mirror.syncGroups', 'must be true or false; options of group sync are not available yet')
+    throw new InvalidOptionError(
+      'mirror.syncGroups',
+      'must be true or false; options of group sync are not available yet'
+    )
   }
   if (options.logger !== undefined) assertLogger('mirror.logger', options.logger)
   return {
@@ -82,6 +119,7 @@ function resolveCreateTopics(value: boolean | CreateTopicsOptions): ResolvedMirr
   const options: CreateTopicsOptions = value
   assertObject('mirror.createTopics', value)
   assertKnownKeys('mirror.createTopics', value, ['replicationFactor', 'configs'])
-  if (options.replicationFactor !== undefined) assertPositiveInteger('mirror.createTopics.replicationFactor', options.replicationFactor)
+  if (options.replicationFactor !== undefined)
+    assertPositiveInteger('mirror.createTopics.replicationFactor', options.replicationFactor)
   return { replicationFactor: options.replicationFactor, configs: { ...options.configs } }
 }

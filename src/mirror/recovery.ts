@@ -35,9 +35,12 @@ export async function recoverPosition(o: {
   partition: number
 }): Promise<RecoveredPosition> {
   const { birth, currentEpoch: epoch } = o.state
-  if (!birth || !epoch) throw new TwinlogError('TWINLOG_STATE_INVALID', `the state topic does not hold the birth of lane ${o.state.key}`)
+  if (!birth || !epoch)
+    throw new TwinlogError('TWINLOG_STATE_INVALID', `the state topic does not hold the birth of lane ${o.state.key}`)
   const checkpoint = o.state.checkpoint
-  const start = checkpoint ? { next: checkpoint.next, offset: checkpoint.targetEnd } : { next: birth.first, offset: birth.targetEnd }
+  const start = checkpoint
+    ? { next: checkpoint.next, offset: checkpoint.targetEnd }
+    : { next: birth.first, offset: birth.targetEnd }
   const log = new TargetLog(o.target, o.topic, o.partition)
   const producer = await producerOnTarget(o.target, o.topic, o.partition, epoch.producerId)
   if (producer && producer.epoch > epoch.epoch) throw fencedBy(producer.epoch, epoch, o.topic, o.partition)
@@ -51,9 +54,10 @@ export async function recoverPosition(o: {
   }
   const from = start.offset > bounds.start ? start.offset : bounds.start
   const tail = await log.lastBatch(from, bounds.end, o.state.epochs, start.next)
-  const seen = tail && tail.ordinal + BigInt(tail.count) > start.next
-    ? { next: tail.ordinal + BigInt(tail.count), offset: tail.offset + BigInt(tail.count) }
-    : start
+  const seen =
+    tail && tail.ordinal + BigInt(tail.count) > start.next
+      ? { next: tail.ordinal + BigInt(tail.count), offset: tail.offset + BigInt(tail.count) }
+      : start
   if (producer && producer.epoch === epoch.epoch && producer.lastSequence >= 0) {
     const next = ordinalOf(producer.lastSequence, epoch, seen.next) + 1n
     return { next, epoch, targetEnd: seen.offset, brokerKnows: true }
@@ -69,10 +73,23 @@ export async function recoverPosition(o: {
   return { next: max(seen.next, epoch.base), epoch, targetEnd: seen.offset, brokerKnows: false }
 }
 
-async function producerOnTarget(target: ClusterClient, topic: string, partition: number, producerId: bigint): Promise<ProducerOnTarget | undefined> {
+async function producerOnTarget(
+  target: ClusterClient,
+  topic: string,
+  partition: number,
+  producerId: bigint
+): Promise<ProducerOnTarget | undefined> {
   const leader = target.leaderOf(topic, partition)
-  if (!leader || leader.nodeId < 0) throw kafkaError(5, `target partition ${topic}-${partition} has no leader`, { cluster: target.alias, topic, partition })
-  const answer = await target.send({ node: leader.nodeId }, describeProducersRequest({ topics: [{ topic, partitions: [partition] }] }))
+  if (!leader || leader.nodeId < 0)
+    throw kafkaError(5, `target partition ${topic}-${partition} has no leader`, {
+      cluster: target.alias,
+      topic,
+      partition
+    })
+  const answer = await target.send(
+    { node: leader.nodeId },
+    describeProducersRequest({ topics: [{ topic, partitions: [partition] }] })
+  )
   const result = answer.partitions[0]
   if (!result || result.errorCode !== 0) {
     throw kafkaError(result?.errorCode ?? -1, `cannot ask target partition ${topic}-${partition} for its producers`, {

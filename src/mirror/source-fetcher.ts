@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { TwinlogError } from '../errors.js'
 import type { ClusterClient } from '../kafka/cluster.js'
 import type { BrokerConnection } from '../kafka/connection.js'
+import { FramePool } from '../kafka/frame-pool.js'
 import { fetchRequest, type FetchParams } from '../kafka/requests/fetch.js'
 import type { Logger } from '../logger.js'
 import { loadCodec, isCodecLoaded } from '../records/compression.js'
@@ -24,6 +25,7 @@ export class SourceFetcher {
   readonly #logger: Logger
   readonly #onLost: (error: unknown) => void
   readonly #memory: { full(): boolean }
+  readonly #frames = new FramePool()
   #connection: BrokerConnection | undefined
   #stopped = false
   #rotation = 0
@@ -92,8 +94,12 @@ export class SourceFetcher {
       isolation: 'read_committed',
       topics: topicsOf(lanes)
     })
-    const asked = new Map(lanes.map(lane => [`${lane.source.topicId}/${lane.source.partition}`, { lane, position: lane.position }]))
+    const asked = new Map(
+      lanes.map(lane => [`${lane.source.topicId}/${lane.source.partition}`, { lane, position: lane.position }])
+    )
     const answer = await connection.send(request, { timeoutMs: POLL_MS + 30_000 })
+    const [filled] = answer.partitions.filter(result => result.records.length > 0)
+    const frame = filled && this.#frames.leaseOf(filled.records)
     for (const result of answer.partitions) {
       const question = asked.get(`${result.topicId}/${result.partition}`)
       const segments = question?.lane.read(result, question.position)
@@ -107,8 +113,9 @@ export class SourceFetcher {
           lane.fail(error as TwinlogError)
         }
       }
-      lane.plan(segments)
+      lane.plan(segments, frame)
     }
+    frame?.release()
   }
 
   /** Another lane comes first each time: when the answer is full, nobody starves. */
@@ -120,7 +127,7 @@ export class SourceFetcher {
 
   async #connected(): Promise<BrokerConnection> {
     if (this.#connection && !this.#connection.closed) return this.#connection
-    return this.#cluster.openConnection(this.nodeId)
+    return this.#cluster.openConnection(this.nodeId, { frames: this.#frames })
   }
 
   async #idle(): Promise<void> {
@@ -144,7 +151,12 @@ function topicsOf(lanes: Lane[]): FetchParams['topics'] {
       entry = { topic, topicId, partitions: [] }
       topics.set(topicId, entry)
     }
-    entry.partitions.push({ partition, fetchOffset: lane.position, lastFetchedEpoch: lane.leaderEpoch, maxBytes: PARTITION_BYTES })
+    entry.partitions.push({
+      partition,
+      fetchOffset: lane.position,
+      lastFetchedEpoch: lane.leaderEpoch,
+      maxBytes: PARTITION_BYTES
+    })
   }
   return [...topics.values()]
 }

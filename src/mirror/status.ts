@@ -24,8 +24,9 @@ export class MirrorStatus {
 
   toJSON(): object {
     return JSON.parse(
-      JSON.stringify({ link: this.link, at: this.at, lanes: this.lanes, totals: this.totals, groups: this.groups }, (_name, value: unknown) =>
-        typeof value === 'bigint' ? value.toString() : value
+      JSON.stringify(
+        { link: this.link, at: this.at, lanes: this.lanes, totals: this.totals, groups: this.groups },
+        (_name, value: unknown) => (typeof value === 'bigint' ? value.toString() : value)
       )
     ) as object
   }

@@ -107,17 +107,30 @@ export class TargetAppender {
     try {
       const request = produceRequest({ acks: -1, timeoutMs: PRODUCE_TIMEOUT_MS, topics: topicsOf(sends) })
       const answer = await connection.send(request, { timeoutMs: ANSWER_TIMEOUT_MS })
-      const results = new Map(answer.partitions.map(result => [`${result.topicId}/${result.topic}/${result.partition}`, result]))
+      const results = new Map(
+        answer.partitions.map(result => [`${result.topicId}/${result.topic}/${result.partition}`, result])
+      )
       for (const { lane, send } of sends) {
         const { topic, topicId, partition } = lane.target
         const result = results.get(`${topicId}/${topic}/${partition}`)
         if (result) lane.answered(send, result)
-        else lane.unanswered(send, new TwinlogError('TWINLOG_PROTOCOL', `the broker left ${topic}-${partition} out of its answer`, { retriable: true }))
+        else
+          lane.unanswered(
+            send,
+            new TwinlogError('TWINLOG_PROTOCOL', `the broker left ${topic}-${partition} out of its answer`, {
+              retriable: true
+            })
+          )
       }
     } catch (error) {
       // A time-out settles nothing: only when the connection is gone can nothing of this request follow later batches.
       connection.destroy()
-      const cause = toTwinlogError(error, 'TWINLOG_UNREACHABLE', `appending through target broker ${this.nodeId} failed`, { retriable: true })
+      const cause = toTwinlogError(
+        error,
+        'TWINLOG_UNREACHABLE',
+        `appending through target broker ${this.nodeId} failed`,
+        { retriable: true }
+      )
       if (!this.#stopped) this.#onLost(cause)
       for (const { lane, send } of sends) lane.unanswered(send, cause)
     } finally {

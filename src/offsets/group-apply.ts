@@ -2,9 +2,20 @@ import type { ClusterClient } from '../kafka/cluster.js'
 import type { LinkState } from '../lineage/link-state.js'
 import type { GroupPosition } from '../lineage/state-values.js'
 import type { Logger } from '../logger.js'
-import { type CommittedPosition, commitOffsets, committedOffsets, partitionKey, UNKNOWN_MEMBER_ID } from './group-offsets.js'
+import {
+  type CommittedPosition,
+  commitOffsets,
+  committedOffsets,
+  partitionKey,
+  UNKNOWN_MEMBER_ID
+} from './group-offsets.js'
 import { judgeCommit } from './group-rules.js'
-import { type GroupTranslation, GroupTranslationReport, type GroupTranslationPartition, resumeOffset } from './translation.js'
+import {
+  type GroupTranslation,
+  GroupTranslationReport,
+  type GroupTranslationPartition,
+  resumeOffset
+} from './translation.js'
 
 interface Wanted {
   index: number
@@ -35,11 +46,20 @@ export async function applyPositions(o: {
     const metadata = o.metadata?.get(partitionKey(partition.source)) ?? null
     return [{ index, source: partition.source, target: { topic, partition: number, offset, metadata } }]
   })
-  const present = new Map((await committedOffsets(o.cluster, groupId)).map(position => [partitionKey(position), position.offset]))
-  const noted = new Map(((await o.state.refreshGroup(groupId))?.positions ?? []).map(position => [targetKey(position), position]))
+  const present = new Map(
+    (await committedOffsets(o.cluster, groupId)).map(position => [partitionKey(position), position.offset])
+  )
+  const noted = new Map(
+    ((await o.state.refreshGroup(groupId))?.positions ?? []).map(position => [targetKey(position), position])
+  )
   const judged = wanted.filter(({ index, target }) => {
     const key = partitionKey(target)
-    const verdict = judgeCommit({ wanted: target.offset, present: present.get(key), noted: noted.get(key), now: Date.now() })
+    const verdict = judgeCommit({
+      wanted: target.offset,
+      present: present.get(key),
+      noted: noted.get(key),
+      now: Date.now()
+    })
     const entry = result[index] as GroupTranslationPartition
     if (verdict === 'diverged') entry.refused = 'diverged'
     if (verdict === 'nothing') entry.applied = true
@@ -48,7 +68,11 @@ export async function applyPositions(o: {
   const writes = o.mode === 'apply' ? judged : []
   if (o.mode !== 'dry-run') await note(o.state, groupId, wanted, writes, noted, present)
   if (writes.length === 0) return new GroupTranslationReport(groupId, result)
-  const codes = await commitOffsets(o.cluster, groupId, writes.map(write => write.target))
+  const codes = await commitOffsets(
+    o.cluster,
+    groupId,
+    writes.map(write => write.target)
+  )
   for (const { index, target } of writes) {
     const code = codes.get(partitionKey(target))
     const entry = result[index] as GroupTranslationPartition
@@ -90,4 +114,5 @@ async function note(
   if (changed) await state.writeGroup(groupId, { positions: [...next.values()] })
 }
 
-const targetKey = (position: GroupPosition) => partitionKey({ topic: position.targetTopic, partition: position.targetPartition })
+const targetKey = (position: GroupPosition) =>
+  partitionKey({ topic: position.targetTopic, partition: position.targetPartition })

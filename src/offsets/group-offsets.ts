@@ -13,7 +13,11 @@ export interface CommittedPosition extends Position {
 }
 
 /** What a group has committed on a cluster. Negative offsets (kafkajs writes some after an out-of-range) count as absent. */
-export async function committedOffsets(cluster: ClusterClient, groupId: string, signal?: AbortSignal): Promise<CommittedPosition[]> {
+export async function committedOffsets(
+  cluster: ClusterClient,
+  groupId: string,
+  signal?: AbortSignal
+): Promise<CommittedPosition[]> {
   return withCoordinator(cluster, groupId, signal, async () => {
     const answer = await cluster.send({ group: groupId }, offsetFetchRequest({ groupId, requireStable: false }))
     if (answer.errorCode !== 0) throw groupError(answer.errorCode, 'read the offsets of', cluster, groupId)
@@ -37,7 +41,10 @@ export async function commitOffsets(
       .map(({ partition, offset, metadata }) => ({ partition, offset, leaderEpoch: -1, metadata }))
   }))
   return withCoordinator(cluster, groupId, signal, async () => {
-    const answer = await cluster.send({ group: groupId }, offsetCommitRequest({ groupId, generationId: -1, memberId: '', topics }))
+    const answer = await cluster.send(
+      { group: groupId },
+      offsetCommitRequest({ groupId, generationId: -1, memberId: '', topics })
+    )
     const codes = new Map<string, number>()
     for (const { topic, partition, errorCode } of answer.partitions) {
       if (errorCode !== 0) {
@@ -53,7 +60,12 @@ export async function commitOffsets(
 export const partitionKey = ({ topic, partition }: { topic: string; partition: number }) => `${topic}/${partition}`
 
 /** A coordinator that moved, or is still loading, is looked up again. */
-function withCoordinator<T>(cluster: ClusterClient, groupId: string, signal: AbortSignal | undefined, work: () => Promise<T>): Promise<T> {
+function withCoordinator<T>(
+  cluster: ClusterClient,
+  groupId: string,
+  signal: AbortSignal | undefined,
+  work: () => Promise<T>
+): Promise<T> {
   return retry(
     async attempt => {
       if (attempt > 1) cluster.forgetCoordinator({ group: groupId })

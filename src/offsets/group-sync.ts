@@ -78,7 +78,9 @@ export class GroupSync {
 
   /** How long ago each group was last known to agree. */
   freshness(now: number): { groupId: string; freshnessMs: number }[] {
-    return [...this.#known].filter(([, known]) => known.syncedAt > 0).map(([groupId, known]) => ({ groupId, freshnessMs: now - known.syncedAt }))
+    return [...this.#known]
+      .filter(([, known]) => known.syncedAt > 0)
+      .map(([groupId, known]) => ({ groupId, freshnessMs: now - known.syncedAt }))
   }
 
   #schedule(delayMs: number): void {
@@ -86,7 +88,10 @@ export class GroupSync {
     this.#timer = setTimeout(() => {
       this.#running = this.#round()
         .catch((error: unknown) => {
-          this.#logger.info({ error: toTwinlogError(error, 'TWINLOG_INTERNAL', 'group sync') }, 'a round of group sync failed, the next one follows')
+          this.#logger.info(
+            { error: toTwinlogError(error, 'TWINLOG_INTERNAL', 'group sync') },
+            'a round of group sync failed, the next one follows'
+          )
         })
         .then(() => this.#schedule(INTERVAL_MS))
     }, delayMs)
@@ -95,7 +100,11 @@ export class GroupSync {
   async #round(): Promise<void> {
     const lanes = new Set((await this.#translator.lanes()).map(partitionKey))
     if (lanes.size === 0) return
-    const [groups, targetStates, moving] = await Promise.all([listGroups(this.#source), listGroups(this.#target), this.#moving.groups()])
+    const [groups, targetStates, moving] = await Promise.all([
+      listGroups(this.#source),
+      listGroups(this.#target),
+      this.#moving.groups()
+    ])
     const queue = [...groups.keys()].filter(groupId => !groupId.startsWith('__') && !moving.has(groupId))
     await this.#settle()
     const worker = async () => {
@@ -112,10 +121,14 @@ export class GroupSync {
 
   async #sync(groupId: string, lanes: Set<string>, inUse: boolean): Promise<void> {
     const now = Date.now()
-    const committed = (await committedOffsets(this.#source, groupId)).filter(position => lanes.has(partitionKey(position)))
+    const committed = (await committedOffsets(this.#source, groupId)).filter(position =>
+      lanes.has(partitionKey(position))
+    )
     if (committed.length === 0) return
     const targets = await this.#translator.translateMany(committed)
-    const fingerprint = JSON.stringify([committed, targets, inUse], (_name, value: unknown) => (typeof value === 'bigint' ? value.toString() : value))
+    const fingerprint = JSON.stringify([committed, targets, inUse], (_name, value: unknown) =>
+      typeof value === 'bigint' ? value.toString() : value
+    )
     const known = this.#known.get(groupId)
     if (known?.fingerprint === fingerprint && now - known.at < REVISIT_MS) {
       if (known.syncedAt > 0) known.syncedAt = now
@@ -123,20 +136,34 @@ export class GroupSync {
     }
     const translation = new GroupTranslationReport(
       groupId,
-      committed.map((source, index) => ({ source, target: targets[index] ?? { kind: 'unknown', reason: 'state-lost' }, applied: false }))
+      committed.map((source, index) => ({
+        source,
+        target: targets[index] ?? { kind: 'unknown', reason: 'state-lost' },
+        applied: false
+      }))
     )
     const state = await this.#linkState()
     if (!state) return
     const metadata = new Map(committed.map(position => [partitionKey(position), position.metadata]))
     // In use on the target: its own commits count there. The source's are still noted, for translateGroup.
-    const result = await applyPositions({ cluster: this.#target, state, logger: this.#logger, translation, metadata, mode: inUse ? 'note' : 'apply' })
+    const result = await applyPositions({
+      cluster: this.#target,
+      state,
+      logger: this.#logger,
+      translation,
+      metadata,
+      mode: inUse ? 'note' : 'apply'
+    })
     const applied = result.partitions.filter(partition => partition.applied).length
     for (const { refused, target } of result.partitions) {
       if (refused !== 'diverged' || target.kind === 'unknown' || target.kind === 'vector') continue
       const key = `${groupId}/${partitionKey(target)}/${target.offset}`
       if (this.#reported.has(key)) continue
       this.#reported.add(key)
-      this.#logger.warn({ groupId, ...target }, 'group has diverged on the target: somebody else committed there, its offsets are left alone')
+      this.#logger.warn(
+        { groupId, ...target },
+        'group has diverged on the target: somebody else committed there, its offsets are left alone'
+      )
       this.#events.diverged({ groupId, topic: target.topic, partition: target.partition, offset: target.offset })
     }
     const complete = !inUse && applied === result.partitions.length
@@ -145,7 +172,12 @@ export class GroupSync {
   }
 
   async #linkState(): Promise<LinkState | undefined> {
-    this.#state ??= await LinkState.open({ cluster: this.#target, link: this.#link, logger: this.#logger, create: false })
+    this.#state ??= await LinkState.open({
+      cluster: this.#target,
+      link: this.#link,
+      logger: this.#logger,
+      create: false
+    })
     return this.#state
   }
 }
@@ -157,7 +189,8 @@ async function listGroups(cluster: ClusterClient): Promise<Map<string, string>> 
   const groups = new Map<string, string>()
   for (const answer of answers) {
     if (answer.errorCode !== 0 && answer.errorCode !== GROUP_ID_NOT_FOUND) continue
-    for (const group of answer.groups) if (group.protocolType === 'consumer' || group.protocolType === '') groups.set(group.groupId, group.state)
+    for (const group of answer.groups)
+      if (group.protocolType === 'consumer' || group.protocolType === '') groups.set(group.groupId, group.state)
   }
   return groups
 }

@@ -14,7 +14,9 @@ interface Entry {
   updatedAt: number
 }
 
-export type LaneLookup = { kind: 'lane'; map: LaneMap; topic: string; partition: number } | { kind: 'unknown'; reason: 'topic' | 'partition' | 'topic-recreated' | 'state-lost' }
+export type LaneLookup =
+  | { kind: 'lane'; map: LaneMap; topic: string; partition: number }
+  | { kind: 'unknown'; reason: 'topic' | 'partition' | 'topic-recreated' | 'state-lost' }
 
 /** Finds the lane of a source partition in the link's state and keeps its offset map. Reads the target only. */
 export class LaneDirectory {
@@ -34,7 +36,12 @@ export class LaneDirectory {
   /** The link's state, opened when it exists. */
   async state(): Promise<LinkState | undefined> {
     if (this.#state) return this.#state
-    const state = await LinkState.open({ cluster: this.#cluster, link: this.#link, logger: this.#logger, create: false })
+    const state = await LinkState.open({
+      cluster: this.#cluster,
+      link: this.#link,
+      logger: this.#logger,
+      create: false
+    })
     if (!state) return undefined
     await state.refresh()
     this.#state = state
@@ -46,7 +53,9 @@ export class LaneDirectory {
     const state = await this.state()
     if (!state) return []
     await state.refresh()
-    return [...state.lanes].flatMap(({ birth }) => (birth ? [{ topic: birth.sourceTopic, partition: birth.sourcePartition }] : []))
+    return [...state.lanes].flatMap(({ birth }) =>
+      birth ? [{ topic: birth.sourceTopic, partition: birth.sourcePartition }] : []
+    )
   }
 
   /** `known`: whether the map answers already; then it is not refreshed more often than once a second. */
@@ -67,7 +76,11 @@ export class LaneDirectory {
     return { kind: 'lane', map, topic: birth.targetTopic, partition: birth.targetPartition }
   }
 
-  async #laneOf(state: LinkState, topic: string, partition: number): Promise<LaneState | 'topic' | 'partition' | 'topic-recreated'> {
+  async #laneOf(
+    state: LinkState,
+    topic: string,
+    partition: number
+  ): Promise<LaneState | 'topic' | 'partition' | 'topic-recreated'> {
     const ofTopic = [...state.lanes].filter(lane => lane.birth?.sourceTopic === topic)
     if (ofTopic.length === 0) return 'topic'
     const candidates = ofTopic.filter(lane => lane.birth?.sourcePartition === partition)
@@ -101,7 +114,8 @@ export class LaneDirectory {
 
   async #refresh(state: LinkState, lane: LaneState): Promise<LaneMap> {
     const birth = lane.birth
-    if (!birth) throw new TwinlogError('TWINLOG_STATE_INVALID', `the state topic does not hold the birth of lane ${lane.key}`)
+    if (!birth)
+      throw new TwinlogError('TWINLOG_STATE_INVALID', `the state topic does not hold the birth of lane ${lane.key}`)
     const entry = this.#maps.get(lane.key)
     // The high watermark first, the state after it: gaps of everything below that mark are then in what is read.
     const log = new TargetLog(this.#cluster, birth.targetTopic, birth.targetPartition)

@@ -23,7 +23,9 @@ export class LinkTranslator {
   }
 
   async translate(position: Position): Promise<Translation> {
-    const lookup = await this.#directory.find(position.topic, position.partition, map => settled(map.translate(position.offset)))
+    const lookup = await this.#directory.find(position.topic, position.partition, map =>
+      settled(map.translate(position.offset))
+    )
     if (lookup.kind === 'unknown') return lookup
     if (lookup.map.translate(position.offset) === undefined) await lookup.map.load(position.offset)
     return toTranslation(lookup, lookup.map.translate(position.offset))
@@ -82,11 +84,19 @@ export class LinkTranslator {
   async translateGroup(groupId: string): Promise<GroupTranslation> {
     const state = await this.#directory.state()
     const entry = await state?.refreshGroup(groupId)
-    const sources = (entry?.positions ?? []).map(({ topic, partition, source }) => ({ topic, partition, offset: source }))
+    const sources = (entry?.positions ?? []).map(({ topic, partition, source }) => ({
+      topic,
+      partition,
+      offset: source
+    }))
     const targets = await this.translateMany(sources)
     return new GroupTranslationReport(
       groupId,
-      sources.map((source, index) => ({ source, target: targets[index] ?? { kind: 'unknown', reason: 'state-lost' }, applied: false }))
+      sources.map((source, index) => ({
+        source,
+        target: targets[index] ?? { kind: 'unknown', reason: 'state-lost' },
+        applied: false
+      }))
     )
   }
 
@@ -95,7 +105,13 @@ export class LinkTranslator {
     const translation = await this.translateGroup(groupId)
     const state = await this.#directory.state()
     if (!state || translation.partitions.length === 0) return translation
-    return applyPositions({ cluster: this.#cluster, state, logger: this.#logger, translation, mode: o.dryRun === true ? 'dry-run' : 'apply' })
+    return applyPositions({
+      cluster: this.#cluster,
+      state,
+      logger: this.#logger,
+      translation,
+      mode: o.dryRun === true ? 'dry-run' : 'apply'
+    })
   }
 }
 

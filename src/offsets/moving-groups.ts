@@ -1,6 +1,7 @@
-import type { ClusterClient } from '../kafka/cluster.js'
+import { CONTROL_TOPIC, type ControlRecord, decodeControlRecord } from '../control/control-records.js'
+import { applyRecord, type ControlView, emptyView, type MoveView } from '../control/moves.js'
 import { TwinlogError } from '../errors.js'
-import { CONTROL_TOPIC, type ControlRecord, decodeControlRecord } from '../failover/control-records.js'
+import type { ClusterClient } from '../kafka/cluster.js'
 import { type LogRecord, TopicLog } from '../lineage/topic-log.js'
 
 /**
@@ -10,7 +11,7 @@ import { type LogRecord, TopicLog } from '../lineage/topic-log.js'
 export class MovingGroups {
   readonly #alias: string
   readonly #log: TopicLog
-  readonly #moves = new Map<string, { epoch: number; groups: string[]; aborted: boolean; to: string }>()
+  readonly #services = new Map<string, ControlView>()
   #next = 0n
 
   constructor(cluster: ClusterClient) {
@@ -24,24 +25,29 @@ export class MovingGroups {
       this.#next = next
       for (const record of records) this.#fold(decode(record))
     }
-    const newest = new Map<string, { epoch: number; moved: boolean }>()
-    for (const move of this.#moves.values()) {
-      if (move.aborted) continue
-      for (const group of move.groups) {
-        if ((newest.get(group)?.epoch ?? -1) < move.epoch) newest.set(group, { epoch: move.epoch, moved: move.to === this.#alias })
-      }
-    }
-    return new Set([...newest].filter(([, { moved }]) => moved).map(([group]) => group))
+    const groups = new Set<string>()
+    for (const view of this.#services.values())
+      for (const move of this.#movesHere(view)) for (const group of groupsOf(move)) groups.add(group)
+    return groups
+  }
+
+  /** A move to this cluster that is under way, and the one that brought the service here. */
+  #movesHere(view: ControlView): MoveView[] {
+    const settled = view.settled?.to === this.#alias ? view.moves.get(view.settled.epoch) : undefined
+    const open = [...view.moves.values()].filter(move => move.outcome === 'open' && move.record.to === this.#alias)
+    return settled ? [settled, ...open] : open
   }
 
   #fold(record: ControlRecord | undefined): void {
     if (!record) return
-    const key = `${record.service}/${record.epoch}`
-    const known = this.#moves.get(key)
-    if (record.type === 'move' && !known) this.#moves.set(key, { epoch: record.epoch, groups: [...record.groups], aborted: false, to: record.to })
-    else if (record.type === 'abort' && known) known.aborted = true
-    else if ((record.type === 'stopped' || record.type === 'drained') && known) known.groups.push(...record.groups)
+    const view = this.#services.get(record.service) ?? emptyView()
+    applyRecord(view, record)
+    this.#services.set(record.service, view)
   }
+}
+
+function groupsOf(move: MoveView): string[] {
+  return [...move.record.groups, ...[...move.answers.values()].flatMap(answer => answer.groups)]
 }
 
 /** A service with a newer twinlog does not stop group sync for the others. */

@@ -3,7 +3,13 @@ export type Translation =
   | { kind: 'exact'; topic: string; partition: number; offset: bigint }
   | { kind: 'beyond-mirrored'; topic: string; partition: number; offset: bigint; missing: { from: bigint; to: bigint } }
   | { kind: 'before-mirrored'; topic: string; partition: number; offset: bigint }
-  | { kind: 'vector'; topic: string; partition: number; resumeAt: bigint; repeats: { origin: string; from: bigint; to: bigint }[] }
+  | {
+      kind: 'vector'
+      topic: string
+      partition: number
+      resumeAt: bigint
+      repeats: { origin: string; from: bigint; to: bigint }[]
+    }
   | { kind: 'approximate'; topic: string; partition: number; offset: bigint; source: 'mm2' }
   | { kind: 'unknown'; reason: 'topic' | 'partition' | 'topic-recreated' | 'state-lost' }
 

@@ -47,7 +47,8 @@ export class OffsetTranslator {
     assertKnownKeys('offsetTranslator', options, ['source', 'target', 'link', 'logger'], ['mm2'])
     assertName('offsetTranslator.source', options.source)
     assertCluster('offsetTranslator.target', options.target)
-    if (options.source === options.target.alias) throw new InvalidOptionError('offsetTranslator.source', 'must differ from the alias of the target')
+    if (options.source === options.target.alias)
+      throw new InvalidOptionError('offsetTranslator.source', 'must differ from the alias of the target')
     this.#link = options.link ?? `${options.source}-${options.target.alias}`
     assertName('offsetTranslator.link', this.#link)
     if (options.logger !== undefined) assertLogger('offsetTranslator.logger', options.logger)
@@ -125,7 +126,8 @@ export class OffsetTranslator {
   }
 
   async #run<T>(work: (translator: LinkTranslator) => Promise<T>, o: CallOptions): Promise<T> {
-    if (!this.#translator) throw new TwinlogError('TWINLOG_INVALID_STATE', 'the translator is not connected: call connect() first')
+    if (!this.#translator)
+      throw new TwinlogError('TWINLOG_INVALID_STATE', 'the translator is not connected: call connect() first')
     try {
       return await abortable(work(this.#translator), o.signal)
     } catch (error) {
@@ -136,7 +138,8 @@ export class OffsetTranslator {
 
 function checked(position: Position): Position {
   if (typeof position.offset !== 'bigint') throw new InvalidOptionError('position.offset', 'must be a bigint')
-  if (position.offset < 0n) throw new InvalidOptionError('position.offset', `must not be negative, got ${position.offset}`)
+  if (position.offset < 0n)
+    throw new InvalidOptionError('position.offset', `must not be negative, got ${position.offset}`)
   return position
 }
 

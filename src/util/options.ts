@@ -4,17 +4,24 @@ import { type Pattern, type Selector, selectorChoice } from './selector.js'
 import type { ClusterConfig } from '../kafka/types.js'
 
 /** Refuses keys that are not options, or not yet: an option that is ignored would be a promise not kept. */
-export function assertKnownKeys(path: string, value: object, known: readonly string[], planned: readonly string[] = []): void {
+export function assertKnownKeys(
+  path: string,
+  value: object,
+  known: readonly string[],
+  planned: readonly string[] = []
+): void {
   for (const key of Object.keys(value)) {
     if (known.includes(key)) continue
     if ((value as Record<string, unknown>)[key] === undefined) continue
-    if (planned.includes(key)) throw new InvalidOptionError(`${path}.${key}`, 'is not available yet in this version; leave it out')
+    if (planned.includes(key))
+      throw new InvalidOptionError(`${path}.${key}`, 'is not available yet in this version; leave it out')
     throw new InvalidOptionError(`${path}.${key}`, `is not an option; known are ${known.join(', ')}`)
   }
 }
 
 export function assertObject(path: string, value: unknown): asserts value is Record<string, unknown> {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw new InvalidOptionError(path, 'must be an object')
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    throw new InvalidOptionError(path, 'must be an object')
 }
 
 export function assertCluster(path: string, value: unknown): asserts value is ClusterConfig {
@@ -27,7 +34,10 @@ export function assertCluster(path: string, value: unknown): asserts value is Cl
   }
   brokers.forEach((broker: unknown, index) => {
     if (typeof broker !== 'string' || !/^(\[[0-9a-fA-F:.]+\]|[^:\s]+):\d{1,5}$/.test(broker)) {
-      throw new InvalidOptionError(`${path}.brokers[${index}]`, `must look like 'host:port', got ${JSON.stringify(broker)}`)
+      throw new InvalidOptionError(
+        `${path}.brokers[${index}]`,
+        `must look like 'host:port', got ${JSON.stringify(broker)}`
+      )
     }
   })
 }
@@ -40,7 +50,8 @@ export function assertName(path: string, value: unknown): asserts value is strin
 }
 
 export function assertSelector(path: string, value: unknown): asserts value is Selector {
-  if (value === undefined || value === null) throw new InvalidOptionError(path, 'is missing: name topics, or give a RegExp')
+  if (value === undefined || value === null)
+    throw new InvalidOptionError(path, 'is missing: name topics, or give a RegExp')
   const choice = typeof value === 'object' && !(value instanceof RegExp) && !Array.isArray(value) ? value : undefined
   if (choice) assertKnownKeys(path, choice, ['include', 'exclude'])
   const { include, exclude } = selectorChoice(value as Selector)
@@ -50,7 +61,8 @@ export function assertSelector(path: string, value: unknown): asserts value is S
 }
 
 export function assertPositiveInteger(path: string, value: unknown): asserts value is number {
-  if (typeof value !== 'number' || !Number.isSafeInteger(value) || value <= 0) throw new InvalidOptionError(path, 'must be a positive whole number')
+  if (typeof value !== 'number' || !Number.isSafeInteger(value) || value <= 0)
+    throw new InvalidOptionError(path, 'must be a positive whole number')
 }
 
 export function assertLogger(path: string, value: unknown): asserts value is Logger {
@@ -59,8 +71,12 @@ export function assertLogger(path: string, value: unknown): asserts value is Log
 
 function assertPattern(path: string, pattern: Pattern): void {
   if (pattern instanceof RegExp) return
-  if (typeof pattern !== 'string' || pattern.length === 0) throw new InvalidOptionError(path, 'must be a topic name or a RegExp, and not empty')
+  if (typeof pattern !== 'string' || pattern.length === 0)
+    throw new InvalidOptionError(path, 'must be a topic name or a RegExp, and not empty')
   if (!/^[a-zA-Z0-9._-]{1,249}$/.test(pattern)) {
-    throw new InvalidOptionError(path, `${JSON.stringify(pattern)} is not a legal topic name; patterns are given as RegExp`)
+    throw new InvalidOptionError(
+      path,
+      `${JSON.stringify(pattern)} is not a legal topic name; patterns are given as RegExp`
+    )
   }
 }

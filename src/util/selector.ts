@@ -30,6 +30,11 @@ export function matches(selector: Selector, topic: string): boolean {
   return include.some(pattern => fits(pattern, topic))
 }
 
+/** The same for selectors that say the same. */
+export function selectorText(selector: Selector): string {
+  return JSON.stringify(selectorChoice(selector), (_name, value: unknown) => (value instanceof RegExp ? String(value) : value))
+}
+
 /** Kafka's own topics, twinlog's, MirrorMaker 2's and Connect's. */
 export function isInternalTopic(topic: string): boolean {
   return topic.startsWith('__') || topic.startsWith('.') || topic.endsWith('.internal') || topic.endsWith('-internal')

@@ -94,8 +94,13 @@ describe('a cluster of one broker', () => {
     const store = join(directory, 'broker.p12')
     const san = ['-ext', 'SAN=IP:127.0.0.1,DNS:localhost']
     const who = ['-keystore', store, '-storepass', 'changeit', '-alias', 'broker']
-    execFileSync('keytool', ['-genkeypair', '-keyalg', 'EC', '-dname', 'CN=localhost', ...san, ...who], { stdio: 'ignore' })
-    const ca = execFileSync('keytool', ['-exportcert', '-rfc', ...who], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] })
+    execFileSync('keytool', ['-genkeypair', '-keyalg', 'EC', '-dname', 'CN=localhost', ...san, ...who], {
+      stdio: 'ignore'
+    })
+    const ca = execFileSync('keytool', ['-exportcert', '-rfc', ...who], {
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'ignore']
+    })
     const tls = { 'ssl.keystore.type': 'PKCS12', 'ssl.keystore.location': store, 'ssl.keystore.password': 'changeit' }
     await using cluster = await startKafka({
       name: 'secure',
@@ -104,15 +109,16 @@ describe('a cluster of one broker', () => {
         { name: 'TLS', protocol: 'SASL_SSL', plainUsers: { alice: 'secret' }, properties: tls }
       ]
     })
-    const alice = { mechanism: 'plain', username: 'alice', password: 'secret' } as const
+    // A new object each time: kafkajs writes an authenticationProvider, bound to the password, into the object that it gets.
+    const alice = (password = 'secret') => ({ mechanism: 'plain', username: 'alice', password }) as const
     const bob = { mechanism: 'scram-sha-256', username: 'bob', password: 'hidden' } as const
     const brokers = cluster.bootstrapOf('SASL')
-    await withAdmin(cluster.config('east', { brokers, sasl: alice }), admin => admin.listTopics())
+    await withAdmin(cluster.config('east', { brokers, sasl: alice() }), admin => admin.listTopics())
     await withAdmin(cluster.config('east', { brokers, sasl: bob }), admin => admin.listTopics())
-    const wrong = cluster.config('east', { brokers, sasl: { ...alice, password: 'wrong' } })
+    const wrong = cluster.config('east', { brokers, sasl: alice('wrong') })
     await expect(withAdmin(wrong, admin => admin.listTopics())).rejects.toThrow('Authentication failed')
     await using map = proxyMap()
-    const secure = { brokers: cluster.bootstrapOf('TLS'), sasl: alice, ssl: { ca: [ca] } }
+    const secure = { brokers: cluster.bootstrapOf('TLS'), sasl: alice(), ssl: { ca: [ca] } }
     await withAdmin(cluster.config('east', secure), admin => admin.listTopics())
     const through = { ...secure, socketFactory: socketFactoryThrough(map) }
     await withAdmin(cluster.config('east', through), admin => admin.listTopics())
@@ -121,7 +127,9 @@ describe('a cluster of one broker', () => {
   })
 
   it('that cannot start says why, with the end of its log', async () => {
-    await expect(startKafka({ name: 'bad', properties: { 'num.io.threads': 'many' } })).rejects.toThrow(/Invalid value many/)
+    await expect(startKafka({ name: 'bad', properties: { 'num.io.threads': 'many' } })).rejects.toThrow(
+      /Invalid value many/
+    )
   })
 })
 
@@ -156,7 +164,9 @@ describe('no JVM outlives its process', () => {
     ['exit', 'frozen'],
     ['end', 'running']
   ])('that ends by %s while the broker is %s', async (way, state) => {
-    const child = spawn(process.execPath, ['--import', 'tsx', probe, way, state], { stdio: ['ignore', 'pipe', 'ignore'] })
+    const child = spawn(process.execPath, ['--import', 'tsx', probe, way, state], {
+      stdio: ['ignore', 'pipe', 'ignore']
+    })
     const [line] = (await once(child.stdout, 'data')) as [Buffer]
     const { pids } = JSON.parse(String(line)) as { pids: number[] }
     expect(pids).toHaveLength(2)

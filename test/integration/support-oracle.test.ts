@@ -62,7 +62,13 @@ describe('the oracle compares', () => {
 
   it('and finds two swapped records', async () => {
     const swapped = ten.toSpliced(4, 2, ten[5] as Plain, ten[4] as Plain)
-    expect(await compared(ten, swapped)).toMatchObject({ equal: false, missing: 0, repeated: 0, outOfOrder: 1, altered: 0 })
+    expect(await compared(ten, swapped)).toMatchObject({
+      equal: false,
+      missing: 0,
+      repeated: 0,
+      outOfOrder: 1,
+      altered: 0
+    })
   })
 
   it('and finds an extra record', async () => {
@@ -96,10 +102,19 @@ describe('the oracle compares', () => {
 describe('the oracle produces', () => {
   it('the same records for the same seed, whatever the codec and the batches', async () => {
     const shared = { cluster: cluster.bootstrap, count: 500, seed: 7, mixed: true, timestampFrom: 1_000_000 }
-    const variants = [{}, { compression: 'gzip' }, { compression: 'snappy' }, { compression: 'lz4' }, { compression: 'zstd' }] as const
+    const variants = [
+      {},
+      { compression: 'gzip' },
+      { compression: 'snappy' },
+      { compression: 'lz4' },
+      { compression: 'zstd' }
+    ] as const
     for (const [i, variant] of [...variants, { onePerBatch: true }].entries()) {
       await oracle.createTopic({ cluster: cluster.bootstrap, topic: `seed${i}`, partitions: 2 })
-      expect(await oracle.produce({ ...shared, ...variant, topic: `seed${i}` }).done).toMatchObject({ acknowledged: 500, failed: 0 })
+      expect(await oracle.produce({ ...shared, ...variant, topic: `seed${i}` }).done).toMatchObject({
+        acknowledged: 500,
+        failed: 0
+      })
       if (i === 0) continue
       const here = cluster.bootstrap
       const result = await oracle.compare({ source: here, target: here, sourceTopic: 'seed0', targetTopic: `seed${i}` })
@@ -128,13 +143,26 @@ describe('the oracle knows where to resume', () => {
     await oracle.createTopic({ cluster: here, topic: 'gaps' })
     // 10 transactions of 10 records and a marker, every 5th aborted: the copy has 80 records without a gap.
     const transactional = { count: 100, recordsPerTransaction: 10, abortEvery: 5, timestampFrom: 5000 }
-    expect(await oracle.produce({ cluster: here, topic: 'gaps', ...transactional }).done).toMatchObject({ committed: 8, aborted: 2 })
+    expect(await oracle.produce({ cluster: here, topic: 'gaps', ...transactional }).done).toMatchObject({
+      committed: 8,
+      aborted: 2
+    })
     const committed = await oracle.read({ cluster: here, topic: 'gaps', partition: 0 })
     expect(committed).toHaveLength(80)
     const copy = await topicOf(
-      committed.map(({ key, value, timestamp }) => ({ key: String(key), value: String(value), timestamp: String(timestamp) }))
+      committed.map(({ key, value, timestamp }) => ({
+        key: String(key),
+        value: String(value),
+        timestamp: String(timestamp)
+      }))
     )
-    const resume = await oracle.resumeOffsets({ source: here, target: here, sourceTopic: 'gaps', targetTopic: copy, partition: 0 })
+    const resume = await oracle.resumeOffsets({
+      source: here,
+      target: here,
+      sourceTopic: 'gaps',
+      targetTopic: copy,
+      partition: 0
+    })
     expect(resume).toMatchObject({ start: 0n, end: 110n, records: 80 })
     expect(resume.targets).toHaveLength(111)
     expect([0n, 9n, 10n, 11n].map(resume.at)).toEqual([0n, 9n, 10n, 10n])
@@ -158,8 +186,12 @@ describe('the oracle knows where to resume', () => {
     await oracle.produce({ cluster: here, topic: 'marker', count: 3, recordsPerTransaction: 3 }).done
     for (const protocol of ['classic', 'consumer'] as const) {
       const group = `java-${protocol}`
-      expect(await oracle.consumeGroup({ cluster: here, group, topic: 'marker', protocol })).toMatchObject({ records: 3 })
-      expect(await oracle.committed({ cluster: here, group })).toMatchObject([{ topic: 'marker', partition: 0, offset: 4n }])
+      expect(await oracle.consumeGroup({ cluster: here, group, topic: 'marker', protocol })).toMatchObject({
+        records: 3
+      })
+      expect(await oracle.committed({ cluster: here, group })).toMatchObject([
+        { topic: 'marker', partition: 0, offset: 4n }
+      ])
     }
     await oracle.consumeGroup({ cluster: here, group: 'two', topic: 'marker', count: 2 })
     expect(await oracle.committed({ cluster: here, group: 'two' })).toMatchObject([{ offset: 2n }])

@@ -20,7 +20,8 @@ export interface JavaBed {
 
 /** Outside the tree, so that a fresh clone and a `git clean` do not download Kafka again. */
 export function cacheRoot(): string {
-  const base = process.env.TWINLOG_TEST_CACHE ?? join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'twinlog')
+  const base =
+    process.env.TWINLOG_TEST_CACHE ?? join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'twinlog')
   mkdirSync(base, { recursive: true })
   return base
 }
@@ -81,7 +82,15 @@ async function fromMaven(pom: string, directory: string): Promise<string> {
   const output = join(directory, 'maven.txt')
   await run(
     'mvn',
-    ['-q', '-B', '-f', pom, `${dependencyPlugin}:build-classpath`, `-Dmdep.outputFile=${output}`, '-DincludeScope=runtime'],
+    [
+      '-q',
+      '-B',
+      '-f',
+      pom,
+      `${dependencyPlugin}:build-classpath`,
+      `-Dmdep.outputFile=${output}`,
+      '-DincludeScope=runtime'
+    ],
     { timeout: 600_000 }
   )
   return readFileSync(output, 'utf8').trim()
@@ -108,7 +117,9 @@ function jarsIn(directory: string): string {
 async function compile(jars: string): Promise<string> {
   const sources = ['java', 'oracle'].flatMap(folder =>
     existsSync(join(here, folder))
-      ? readdirSync(join(here, folder)).filter(name => name.endsWith('.java')).map(name => join(here, folder, name))
+      ? readdirSync(join(here, folder))
+          .filter(name => name.endsWith('.java'))
+          .map(name => join(here, folder, name))
       : []
   )
   const classes = join(cacheRoot(), `classes-${digest(jars, ...sources.map(file => readFileSync(file)))}`)
@@ -123,7 +134,9 @@ async function compile(jars: string): Promise<string> {
       renameSync(building, classes)
     } catch (error) {
       rmSync(building, { recursive: true, force: true })
-      throw new Error('The Java part of the test bed does not compile. A JDK 17 or newer must be on the PATH.', { cause: error })
+      throw new Error('The Java part of the test bed does not compile. A JDK 17 or newer must be on the PATH.', {
+        cause: error
+      })
     }
     return classes
   })

@@ -149,6 +149,13 @@ export function quietFlags(): string[] {
 
 function jvmFlags(spec: NodeSpec): string[] {
   const profile =
-    spec.jvm === 'throughput' ? ['-XX:+UseParallelGC'] : ['-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1', '-XX:+UnlockDiagnosticVMOptions', '-XX:-BytecodeVerificationRemote']
+    spec.jvm === 'throughput'
+      ? ['-XX:+UseParallelGC']
+      : [
+          '-XX:+UseSerialGC',
+          '-XX:TieredStopAtLevel=1',
+          '-XX:+UnlockDiagnosticVMOptions',
+          '-XX:-BytecodeVerificationRemote'
+        ]
   return [`-Xmx${spec.heapMb}m`, `-Xms${Math.min(spec.heapMb, 128)}m`, ...profile, ...quietFlags()]
 }

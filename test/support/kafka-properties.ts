@@ -45,7 +45,9 @@ export async function layOut(options: LayoutOptions): Promise<Layout> {
   const [controllerPort = 0] = await freePorts(1)
   const extra = options.listeners ?? []
   const names = ['PLAINTEXT', ...extra.map(listener => listener.name)]
-  const overrides = Object.fromEntries(Object.entries(options.properties ?? {}).map(([key, value]) => [key, String(value)]))
+  const overrides = Object.fromEntries(
+    Object.entries(options.properties ?? {}).map(([key, value]) => [key, String(value)])
+  )
   const common: Record<string, string> = {
     'controller.quorum.voters': `${controllerId}@127.0.0.1:${controllerPort}`,
     'controller.listener.names': 'CONTROLLER',
@@ -76,7 +78,7 @@ export async function layOut(options: LayoutOptions): Promise<Layout> {
         'inter.broker.listener.name': 'INTERNAL',
         listeners: [...listeners, ...(apart ? [] : [`CONTROLLER://127.0.0.1:${controllerPort}`])].join(','),
         'advertised.listeners': [`INTERNAL://127.0.0.1:${internal}`, ...told].join(','),
-        ...Object.assign({}, ...extra.map(listenerProperties)),
+        ...Object.fromEntries(extra.flatMap(listener => Object.entries(listenerProperties(listener)))),
         ...overrides
       }
       return { nodeId: index + 1, ports, advertised, properties }
@@ -112,6 +114,8 @@ function defaults(brokers: number): Record<string, string> {
     'share.coordinator.state.topic.replication.factor': replication,
     'share.coordinator.state.topic.min.isr': minIsr,
     'share.coordinator.state.topic.num.partitions': '1',
+    // Tests write records of any age; retention would delete them at some moment.
+    'log.retention.ms': '-1',
     'group.initial.rebalance.delay.ms': '0',
     'group.min.session.timeout.ms': '1000',
     'num.network.threads': '2',

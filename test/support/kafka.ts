@@ -97,13 +97,15 @@ export async function startKafka(options: KafkaOptions): Promise<KafkaCluster> {
     }
     if (layout.controller !== undefined) nodeOf('controller', layout.controllerId, layout.controller, 192)
     const heapMb = options.heapMb ?? (jvm === 'throughput' ? 512 : 384)
-    const brokers = layout.brokers.map(b => brokerOf(nodeOf('broker', b.nodeId, b.properties, heapMb), b, startTimeoutMs))
+    const brokers = layout.brokers.map(b =>
+      brokerOf(nodeOf('broker', b.nodeId, b.properties, heapMb), b, startTimeoutMs)
+    )
     await Promise.all(nodes.map(node => node.spawn()))
     await Promise.all(
-      layout.brokers.map(({ ports }, index) => {
+      layout.brokers.map(async ({ ports }, index) => {
         const ready = async (): Promise<boolean> =>
           (await aliveBrokers('127.0.0.1', ports.PLAINTEXT ?? 0))?.length === layout.brokers.length
-        return nodes[index + (layout.controller === undefined ? 0 : 1)]?.waitUntil(ready, startTimeoutMs)
+        await nodes[index + (layout.controller === undefined ? 0 : 1)]?.waitUntil(ready, startTimeoutMs)
       })
     )
     const bootstrapOf = (listener: string): string[] =>

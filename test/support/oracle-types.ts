@@ -50,7 +50,7 @@ export interface ResumeOffsets {
   records: number
   /** `targets[Number(sourceOffset - start)]` is where a consumer at `sourceOffset` resumes on the target. */
   targets: BigInt64Array
-  at(sourceOffset: bigint): bigint
+  readonly at: (sourceOffset: bigint) => bigint
 }
 
 export interface ProduceOptions {
@@ -135,7 +135,9 @@ export interface Oracle extends AsyncDisposable {
   readonly pid: number
   compare(o: CompareOptions): Promise<Comparison>
   /** For every source offset the target offset at which to resume. Throws unless both sides hold the same records. */
-  resumeOffsets(o: Omit<CompareOptions, 'partitions' | 'maxDifferences'> & { partition: number }): Promise<ResumeOffsets>
+  resumeOffsets(
+    o: Omit<CompareOptions, 'partitions' | 'maxDifferences'> & { partition: number }
+  ): Promise<ResumeOffsets>
   count(o: TopicReadOptions): Promise<{ total: number; partitions: { partition: number; count: number }[] }>
   /** Log start and end (with `read_committed`, the default: the last stable offset). */
   endOffsets(o: TopicReadOptions): Promise<{ partition: number; start: bigint; end: bigint }[]>
@@ -144,9 +146,7 @@ export interface Oracle extends AsyncDisposable {
   ): Promise<OracleRecord[]>
   /** Starts at once and runs in the background. */
   produce(o: ProduceOptions): ProduceJob
-  consumeGroup(
-    o: ConsumeGroupOptions
-  ): Promise<{ records: number; positions: { partition: number; offset: bigint }[] }>
+  consumeGroup(o: ConsumeGroupOptions): Promise<{ records: number; positions: { partition: number; offset: bigint }[] }>
   committed(o: {
     cluster: OracleCluster
     group: string

@@ -30,7 +30,14 @@ export interface Proxy extends AsyncDisposable {
 /** A TCP proxy on a free loopback port that can misbehave. */
 export async function startProxy(options: { target: Address }): Promise<Proxy> {
   const pairs = new Set<Pair>()
-  const state: ProxyState = { latencyMs: 0, bytesPerSecond: null, paused: false, halfOpen: false, cutAfter: null, bytes: 0 }
+  const state: ProxyState = {
+    latencyMs: 0,
+    bytesPerSecond: null,
+    paused: false,
+    halfOpen: false,
+    cutAfter: null,
+    bytes: 0
+  }
   const onCut = (): void => {
     for (const pair of [...pairs]) pair.resetClient()
   }

@@ -4,7 +4,12 @@ import type { Address } from './kafka-properties.js'
 import { type Proxy, startProxy } from './proxy.js'
 
 /** kafkajs's `socketFactory`. */
-export type SocketFactory = (o: { host: string; port: number; ssl: ConnectionOptions | undefined; onConnect: () => void }) => Socket
+export type SocketFactory = (o: {
+  host: string
+  port: number
+  ssl: ConnectionOptions | undefined
+  onConnect: () => void
+}) => Socket
 
 export interface ProxyMap extends AsyncDisposable {
   /** The proxy before that broker, started when it does not exist yet. */

@@ -4,6 +4,9 @@ import { Writer } from '../../../src/kafka/protocol/writer.js'
 import { consoleLogger } from '../../../src/logger.js'
 import { ECHO, echo, echoBody, type FakeBroker, type FakeRequest, fakeBroker } from './fake-broker.js'
 
+/** Typed, where vitest says any. */
+const matching = (text: string | RegExp): unknown => expect.stringMatching(text)
+
 const METADATA = 3
 const versions: [number, number, number][] = [
   [ECHO, 0, 0],
@@ -104,7 +107,7 @@ describe('the cluster client', () => {
     cluster.id = 'cluster-b'
     await expect(client.metadata()).rejects.toMatchObject({
       code: 'TWINLOG_INVALID_STATE',
-      message: expect.stringContaining('cluster-b')
+      message: matching('cluster-b')
     })
     expect(client.clusterId).toBe('cluster-a')
   })
@@ -117,7 +120,7 @@ describe('the cluster client', () => {
     clients.push(client)
     await expect(client.connect()).rejects.toMatchObject({
       code: 'TWINLOG_UNSUPPORTED_BROKER',
-      message: expect.stringMatching(/Metadata is needed in version 12.*offers versions 0–8/)
+      message: matching(/Metadata is needed in version 12.*offers versions 0–8/)
     })
   })
 

@@ -140,7 +140,7 @@ describe('a fault proxy', () => {
     proxy.cutAfterBytes(10)
     await echo(socket, 'abcd')
     const got: Buffer[] = []
-    accepted[0]?.on('data', data => got.push(data as Buffer))
+    accepted[0]?.on('data', data => got.push(data))
     const failed = once(socket, 'error')
     socket.write('efghijkl')
     expect(((await failed)[0] as NodeJS.ErrnoException).code).toBe('ECONNRESET')

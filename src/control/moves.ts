@@ -1,5 +1,5 @@
 import type { AnswerRecord, ControlRecord, GroupPosition, LaneEnd, MoveKind, MoveRecord } from './control-records.js'
-import type { ProducerLedgerPart } from './participants.js'
+import type { ProducerLedgerPart } from './ledger-part.js'
 
 /** What one instance reported when it had left the old cluster. */
 export interface Answer {

@@ -1,5 +1,5 @@
 import { TwinlogError } from '../errors.js'
-import type { ProducerLedgerPart } from './participants.js'
+import type { ProducerLedgerPart } from './ledger-part.js'
 
 export const CONTROL_TOPIC = 'twinlog.control.internal'
 export const CONTROL_VERSION = 1

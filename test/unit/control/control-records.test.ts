@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { TwinlogError } from '../../../src/errors.js'
-import { type ControlRecord, decodeControlRecord, encodeControlRecord } from '../../../src/failover/control-records.js'
+import { type ControlRecord, decodeControlRecord, encodeControlRecord } from '../../../src/control/control-records.js'
 
 const common = { service: 'orders', epoch: 3, instance: 'a', at: '2026-01-02T03:04:05.000Z' }
 const route = { kind: 'failover', from: 'east', to: 'west' } as const

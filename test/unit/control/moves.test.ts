@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import type { AnswerRecord, ControlRecord, MoveRecord } from '../../../src/failover/control-records.js'
-import { mergeViews, outcomeOf, reduceMoves } from '../../../src/failover/moves.js'
+import type { AnswerRecord, ControlRecord, MoveRecord } from '../../../src/control/control-records.js'
+import { mergeViews, outcomeOf, reduceMoves } from '../../../src/control/moves.js'
 
 const at = '2026-01-02T03:04:05.000Z'
 const common = (epoch: number, instance: string) => ({ service: 's', epoch, instance, at })

@@ -1,0 +1,52 @@
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { forgetDirectory, watchDirectory } from '../../support/children.js'
+import { type KafkaCluster, startKafka } from '../../support/kafka.js'
+import { type Oracle, startOracle } from '../../support/oracle.js'
+
+/** What all campaigns of a file share: two clusters, the oracle, a place for the logs of the mirror processes. */
+export interface Bed {
+  east: KafkaCluster
+  west: KafkaCluster
+  oracle: Oracle
+  logDirectory: string
+  stop(): Promise<void>
+}
+
+/** With three target brokers: replication 3, min ISR 2, and the preferred replica becomes leader again within 2 s. */
+export async function startBed(o: { targetBrokers: 1 | 3 }): Promise<Bed> {
+  const kept = process.env.TWINLOG_FAULT_LOGS
+  const logDirectory = kept ?? mkdtempSync(join(tmpdir(), 'twinlog-faults-'))
+  if (kept === undefined) watchDirectory(logDirectory)
+  else mkdirSync(kept, { recursive: true })
+  const started: { stop(): Promise<void> }[] = []
+  const keep = async <T>(starting: Promise<T>, stop: (it: T) => Promise<void>): Promise<T> => {
+    const it = await starting
+    started.push({ stop: () => stop(it) })
+    return it
+  }
+  const stop = async (): Promise<void> => {
+    await Promise.all(started.map(each => each.stop()))
+    if (kept !== undefined) return
+    rmSync(logDirectory, { recursive: true, force: true })
+    forgetDirectory(logDirectory)
+  }
+  const properties = { 'leader.imbalance.check.interval.seconds': 2, 'leader.imbalance.per.broker.percentage': 0 }
+  const results = await Promise.allSettled([
+    keep(startKafka({ name: 'east' }), cluster => cluster.stop()),
+    keep(startKafka({ name: 'west', brokers: o.targetBrokers, properties }), cluster => cluster.stop()),
+    keep(startOracle(), oracle => oracle.close())
+  ])
+  const failed = results.find(result => result.status === 'rejected')
+  if (failed) {
+    await stop()
+    throw failed.reason
+  }
+  const [east, west, oracle] = results.map(result => (result as PromiseFulfilledResult<unknown>).value) as [
+    KafkaCluster,
+    KafkaCluster,
+    Oracle
+  ]
+  return { east, west, oracle, logDirectory, stop }
+}
