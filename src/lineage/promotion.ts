@@ -97,7 +97,7 @@ async function closedLane(target: ClusterClient, lane: LaneState): Promise<Close
   if (!birth)
     throw new TwinlogError('TWINLOG_STATE_INVALID', `the state topic does not hold the birth of lane ${lane.key}`)
   const log = new TargetLog(target, birth.targetTopic, birth.targetPartition)
-  const map = await LaneMap.open(log, lane, await log.bounds())
+  const map = await LaneMap.open(log, lane, await log.settledBounds(lane.checkpoint?.targetEnd ?? birth.targetEnd))
   return {
     topic: birth.sourceTopic,
     partition: birth.sourcePartition,

@@ -137,6 +137,7 @@ export function encodeGapChunk(chunk: GapChunk): Buffer {
   pushVarint(bytes, first.ordinal)
   pushVarint(bytes, first.from)
   let previous = first.ordinal
+  let skipped = first.from - first.ordinal
   let group: { distance: bigint; length: bigint; times: bigint } | undefined
   const flush = () => {
     if (!group) return
@@ -145,8 +146,12 @@ export function encodeGapChunk(chunk: GapChunk): Buffer {
     pushVarint(bytes, group.times - 1n)
   }
   for (const gap of chunk.gaps) {
+    if (gap.from - gap.ordinal !== skipped) {
+      throw new TwinlogError('TWINLOG_INTERNAL', `gaps of one chunk must follow each other: one is missing before ordinal ${gap.ordinal}`)
+    }
     const distance = gap.ordinal - previous
     previous = gap.ordinal
+    skipped += gap.length
     if (group && group.distance === distance && group.length === gap.length) {
       group.times += 1n
       continue

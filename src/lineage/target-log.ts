@@ -4,7 +4,9 @@ import { fetchRequest } from '../kafka/requests/fetch.js'
 import { listOffsetsRequest } from '../kafka/requests/list-offsets.js'
 import { TwinlogError } from '../errors.js'
 import { parseBatches } from '../records/batch.js'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { retry } from '../util/retry.js'
+import { askLeader } from './ask-leader.js'
 import { type LaneEpoch, ordinalOf } from './sequence.js'
 
 /** One batch of the lane as the target shows it. */
@@ -23,6 +25,8 @@ interface HeaderRead {
 const FETCH_BYTES = 1 << 20
 const OFFSET_OUT_OF_RANGE = 1
 const CONTROL_BIT = 0x20
+const SETTLE_POLL_MS = 10
+const SETTLE_TIMEOUT_MS = 5_000
 
 /**
  * A lane's target partition, read for its batch headers only: (producer id, epoch, sequence) says which ordinals a batch holds.
@@ -44,6 +48,36 @@ export class TargetLog {
     return { start, end }
   }
 
+  /**
+   * Bounds that take in everything the leader holds at the time of the call. What the leader's producer state counts may still
+   * be above the high watermark, invisible to readers and lost with the leader: whoever draws conclusions from both waits here.
+   * An end before `atLeast`, which was there once, is believed only when it stays: a leader of yesterday may have told it.
+   */
+  async settledBounds(atLeast = 0n): Promise<{ start: bigint; end: bigint }> {
+    const logEnd = await this.#listOffset(-1n, true)
+    const deadline = Date.now() + SETTLE_TIMEOUT_MS
+    for (;;) {
+      const bounds = await this.bounds()
+      if (bounds.end >= logEnd && (bounds.end >= atLeast || Date.now() > deadline)) return bounds
+      if (Date.now() > deadline) {
+        throw new TwinlogError(
+          'TWINLOG_TIMEOUT',
+          `target partition ${this.topic}-${this.partition} holds records up to ${logEnd}, but its replicas have only those up to ${bounds.end}: ` +
+            'are enough brokers alive for its min.insync.replicas?',
+          {
+            cluster: this.#cluster.alias,
+            topic: this.topic,
+            partition: this.partition,
+            offset: bounds.end,
+            retriable: true
+          }
+        )
+      }
+      await sleep(SETTLE_POLL_MS)
+      if (bounds.end < atLeast) await this.#cluster.metadata({ topics: [this.topic] })
+    }
+  }
+
   /** The lane's batches in one response beginning at (the batch that contains) this offset. */
   async headersAt(
     offset: bigint,
@@ -52,9 +86,10 @@ export class TargetLog {
     maxBytes = FETCH_BYTES
   ): Promise<HeaderRead> {
     return this.#withRetries(async () => {
-      const node = await this.#leader()
-      const answer = await this.#cluster.send(
-        { node },
+      const { node } = await this.#leader()
+      const answer = await askLeader(
+        this.#cluster,
+        { topic: this.topic, partition: this.partition, node },
         fetchRequest({
           maxWaitMs: 0,
           minBytes: 0,
@@ -129,23 +164,26 @@ export class TargetLog {
     return last
   }
 
-  async #listOffset(timestamp: bigint): Promise<bigint> {
+  async #listOffset(timestamp: bigint, logEnd = false): Promise<bigint> {
     return this.#withRetries(async () => {
-      const node = await this.#leader()
-      const topics = [{ topic: this.topic, partitions: [{ partition: this.partition, timestamp }] }]
-      const answer = await this.#cluster.send({ node }, listOffsetsRequest({ isolation: 'read_uncommitted', topics }))
+      const { node, leaderEpoch } = await this.#leader()
+      const { topic, partition } = this
+      // A leader of yesterday that has not heard of its fall would tell an end of yesterday: the epoch makes it refuse.
+      const topics = [{ topic, partitions: [{ partition, timestamp, currentLeaderEpoch: leaderEpoch }] }]
+      const request = listOffsetsRequest({ isolation: 'read_uncommitted', logEnd, topics })
+      const answer = await askLeader(this.#cluster, { topic, partition, node }, request)
       const result = answer.partitions[0]
       if (!result || result.errorCode !== 0) throw this.#error(result?.errorCode ?? -1, 'ask the offsets of')
       return result.offset
     })
   }
 
-  async #leader(): Promise<number> {
+  async #leader(): Promise<{ node: number; leaderEpoch: number }> {
     const known = this.#cluster.leaderOf(this.topic, this.partition)
-    if (known && known.nodeId >= 0) return known.nodeId
+    if (known && known.nodeId >= 0) return { node: known.nodeId, leaderEpoch: known.leaderEpoch }
     await this.#cluster.metadata({ topics: [this.topic] })
     const leader = this.#cluster.leaderOf(this.topic, this.partition)
-    if (leader && leader.nodeId >= 0) return leader.nodeId
+    if (leader && leader.nodeId >= 0) return { node: leader.nodeId, leaderEpoch: leader.leaderEpoch }
     throw this.#error(5, 'find the leader of')
   }
 
@@ -155,7 +193,7 @@ export class TargetLog {
         if (number > 1) await this.#cluster.metadata({ topics: [this.topic] }).catch(() => undefined)
         return attempt()
       },
-      { retries: 8, minTimeoutMs: 50, maxTimeoutMs: 2_000 }
+      { retries: 20, minTimeoutMs: 50, maxTimeoutMs: 400 }
     )
   }
 

@@ -2,6 +2,7 @@ import type { ClusterClient } from '../kafka/cluster.js'
 import { kafkaError } from '../kafka/protocol-errors.js'
 import { createTopicsRequest } from '../kafka/requests/create-topics.js'
 import { fetchRequest } from '../kafka/requests/fetch.js'
+import type { ApiRequest } from '../kafka/types.js'
 import { listOffsetsRequest } from '../kafka/requests/list-offsets.js'
 import { produceRequest } from '../kafka/requests/produce.js'
 import { TwinlogError } from '../errors.js'
@@ -9,6 +10,7 @@ import { encodeBatch } from '../records/encode.js'
 import { decodeRecords } from '../records/decode.js'
 import { parseBatches } from '../records/batch.js'
 import { retry } from '../util/retry.js'
+import { askLeader } from './ask-leader.js'
 
 export interface LogRecord {
   offset: bigint
@@ -88,8 +90,9 @@ export class TopicLog {
     })
     return this.#withRetries(async () => {
       const node = await this.#leader(partition)
-      const answer = await this.#cluster.send(
-        { node },
+      const answer = await this.#ask(
+        partition,
+        node,
         produceRequest({
           acks: -1,
           timeoutMs: 10_000,
@@ -121,7 +124,7 @@ export class TopicLog {
     return this.#withRetries(async () => {
       const node = await this.#leader(partition)
       const topics = [{ topic: this.topic, partitions: [{ partition, timestamp: -1n }] }]
-      const answer = await this.#cluster.send({ node }, listOffsetsRequest({ isolation: 'read_uncommitted', topics }))
+      const answer = await this.#ask(partition, node, listOffsetsRequest({ isolation: 'read_uncommitted', topics }))
       const result = answer.partitions[0]
       this.#assertFine(result, partition, 'ask the end of')
       return result.offset
@@ -130,8 +133,9 @@ export class TopicLog {
 
   async #fetch(partition: number, position: bigint): Promise<{ records: LogRecord[]; next: bigint; logStart: bigint }> {
     const node = await this.#leader(partition)
-    const answer = await this.#cluster.send(
-      { node },
+    const answer = await this.#ask(
+      partition,
+      node,
       fetchRequest({
         maxWaitMs: 100,
         minBytes: 1,
@@ -157,10 +161,14 @@ export class TopicLog {
 
   async #startOffset(partition: number, node: number): Promise<bigint> {
     const topics = [{ topic: this.topic, partitions: [{ partition, timestamp: -2n }] }]
-    const answer = await this.#cluster.send({ node }, listOffsetsRequest({ isolation: 'read_uncommitted', topics }))
+    const answer = await this.#ask(partition, node, listOffsetsRequest({ isolation: 'read_uncommitted', topics }))
     const result = answer.partitions[0]
     this.#assertFine(result, partition, 'ask the start of')
     return result.offset
+  }
+
+  #ask<T>(partition: number, node: number, request: ApiRequest<T>): Promise<T> {
+    return askLeader(this.#cluster, { topic: this.topic, partition, node }, request)
   }
 
   async #leader(partition: number): Promise<number> {
@@ -179,7 +187,7 @@ export class TopicLog {
         if (number > 1) await this.#cluster.metadata({ topics: [this.topic] }).catch(() => undefined)
         return attempt()
       },
-      { retries: 12, minTimeoutMs: 50, maxTimeoutMs: 4_000 }
+      { retries: 60, minTimeoutMs: 50, maxTimeoutMs: 400 }
     )
   }
 

@@ -29,8 +29,12 @@ export class GapWriter {
   }
 
   write(epoch: LaneEpoch, gaps: Gap[]): Promise<void> {
-    const run = this.#last.catch(() => undefined).then(() => this.#write(epoch, gaps))
+    // What waits behind a write that failed fails with it: a later gap without the earlier one is a plan that nobody can read.
+    const run = this.#last.then(() => this.#write(epoch, gaps))
     this.#last = run
+    run.catch(() => {
+      if (this.#last === run) this.#last = Promise.resolve()
+    })
     return run
   }
 
@@ -41,7 +45,7 @@ export class GapWriter {
     const follows =
       this.#epoch?.epoch === epoch.epoch &&
       this.#epoch.producerId === epoch.producerId &&
-      (this.#gaps.at(-1)?.ordinal ?? -1n) < first.ordinal
+      continues(this.#gaps.at(-1), first)
     if (!follows) this.#forget(epoch)
     await this.#state.writeGaps(this.#lane, { producerId: epoch.producerId, epoch: epoch.epoch, gaps })
     this.#chunks.push({ ordinal: first.ordinal, count: gaps.length })
@@ -61,4 +65,9 @@ export class GapWriter {
     this.#chunks = []
     this.#gaps = []
   }
+}
+
+/** False when another owner has written gaps between these two: a chunk tells only of gaps that follow each other. */
+function continues(last: Gap | undefined, next: Gap): boolean {
+  return last === undefined || (next.ordinal > last.ordinal && next.from - next.ordinal === last.from + last.length - last.ordinal)
 }

@@ -26,7 +26,7 @@ export class LaneBuffer {
   #queue: Send[] = []
   #inFlight: Send[] = []
   #bytes = 0
-  #unsettled = 0
+  readonly #unsettled = new Set<Send>()
   #forgotten = false
   /** Ordinal that the next planned record gets. */
   #next: bigint
@@ -63,7 +63,7 @@ export class LaneBuffer {
 
   /** Sends whose answer (or whose connection's end) has not come yet. */
   get unsettled(): number {
-    return this.#unsettled
+    return this.#unsettled.size
   }
 
   get empty(): boolean {
@@ -113,14 +113,13 @@ export class LaneBuffer {
     const send = this.#queue.shift()
     if (!send) return undefined
     this.#inFlight.push(send)
-    this.#unsettled += 1
+    this.#unsettled.add(send)
     return send
   }
 
   /** An answer, or the certainty that none will come. What was appended behind a failed send stays until the target was asked. */
   settle(send: Send, appended: boolean): void {
-    this.#unsettled -= 1
-    if (!appended || this.#inFlight[0] !== send) return
+    if (!this.#unsettled.delete(send) || !appended || this.#inFlight[0] !== send) return
     this.#inFlight.shift()
     this.#bytes -= send.batch.bytes.length
     // Acknowledged: nothing sends it again. Sends that are dropped otherwise leave their memory to the garbage collector.
@@ -150,12 +149,10 @@ export class LaneBuffer {
     this.#queue = sends.filter(send => send.end > next)
     const head = this.#queue[0]
     if (head && head.first < next) {
-      this.#queue[0] = {
-        ...head,
-        batch: dropFirstRecords(head.batch, Number(next - head.first)),
-        first: next,
-        frame: undefined
-      }
+      // In place: whoever waits for its gaps to be written makes this very send durable.
+      head.batch = dropFirstRecords(head.batch, Number(next - head.first))
+      head.first = next
+      head.frame = undefined
     }
     this.#bytes = this.#queue.reduce((sum, send) => sum + send.batch.bytes.length, 0)
     return true

@@ -11,7 +11,7 @@ import { Lane, type LaneHost, type LaneTopic } from './lane.js'
 import { LaneRouter } from './lane-router.js'
 import { LaneStarter } from './lane-starter.js'
 import type { LaneStateName } from './lane-status.js'
-import type { LinkSession } from './link-session.js'
+import type { LinkBinding, LinkSession } from './link-session.js'
 import { MetadataFeed } from './metadata-feed.js'
 
 /** Memory that all lanes together may hold between source and target. */
@@ -43,7 +43,7 @@ export class LaneManager implements LaneHost {
   readonly lanes = new Map<string, Lane>()
   readonly #source: ClusterClient
   readonly #target: ClusterClient
-  readonly #session: LinkSession
+  readonly #link: LinkBinding
   readonly #logger: Logger
   readonly #events: LaneManagerEvents
   readonly #router: LaneRouter
@@ -59,13 +59,13 @@ export class LaneManager implements LaneHost {
   constructor(o: {
     source: ClusterClient
     target: ClusterClient
-    session: LinkSession
+    link: LinkBinding
     logger: Logger
     events: LaneManagerEvents
   }) {
     this.#source = o.source
     this.#target = o.target
-    this.#session = o.session
+    this.#link = o.link
     this.#logger = o.logger
     this.#events = o.events
     this.#starter = new LaneStarter(o)
@@ -99,7 +99,7 @@ export class LaneManager implements LaneHost {
         maxBatchBytes: Math.min(spec.maxBatchBytes, BATCH_BYTES),
         coalesceBelowBytes: COALESCE_BELOW_BYTES,
         bufferBytes: LANE_BUFFER_BYTES,
-        producerIdExpirationMs: this.#session.producerIdExpirationMs
+        producerIdExpirationMs: spec.refused ? 0 : this.#session.producerIdExpirationMs
       }
       const lane = new Lane({ key, source: spec.source, target: spec.target, host: this, limits })
       this.lanes.set(key, lane)
@@ -185,6 +185,10 @@ export class LaneManager implements LaneHost {
   }
 
   // ── inner workings ────────────────────────────────────────────────────────────────────────────────────────────
+
+  get #session(): LinkSession {
+    return this.#link.session
+  }
 
   async #start(lane: Lane): Promise<void> {
     const run = this.#startUntilSettled(lane)

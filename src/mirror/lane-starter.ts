@@ -9,7 +9,7 @@ import { TargetLog } from '../lineage/target-log.js'
 import type { Lane } from './lane.js'
 import { LaneBuffer } from './lane-buffer.js'
 import { planDigest } from './lane-guard.js'
-import type { LinkSession } from './link-session.js'
+import type { LinkBinding, LinkSession } from './link-session.js'
 import { recoverPosition, type RecoveredPosition } from './recovery.js'
 
 const DIGEST = planDigest({ isolation: 'read_committed', transform: null })
@@ -23,14 +23,18 @@ export type LaneStart =
 export class LaneStarter {
   readonly #source: ClusterClient
   readonly #target: ClusterClient
-  readonly #session: LinkSession
+  readonly #link: LinkBinding
   readonly #logger: Logger
 
-  constructor(o: { source: ClusterClient; target: ClusterClient; session: LinkSession; logger: Logger }) {
+  constructor(o: { source: ClusterClient; target: ClusterClient; link: LinkBinding; logger: Logger }) {
     this.#source = o.source
     this.#target = o.target
-    this.#session = o.session
+    this.#link = o.link
     this.#logger = o.logger
+  }
+
+  get #session(): LinkSession {
+    return this.#link.session
   }
 
   async start(lane: Lane): Promise<LaneStart> {
@@ -47,6 +51,8 @@ export class LaneStarter {
     if (gate?.state === 'closed') return { kind: 'closed', error: closedBy(lane, gate) }
     const owned = born.currentEpoch?.producerId === this.#session.producerId ? born : await this.#takeOver(lane, born)
     const at = await this.#position(lane, owned)
+    // Another owner may have gone on in the meantime. Gaps are written ahead, so read now the state knows all of them below `at`.
+    await this.#session.state.refreshLane(lane.key)
     return { kind: 'go', at, buffer: () => laneBuffer(this.#session.state.lane(lane.key) ?? owned, at) }
   }
 
@@ -81,7 +87,7 @@ export class LaneStarter {
     if (!birth)
       throw new TwinlogError('TWINLOG_STATE_INVALID', `the state topic does not hold the birth of lane ${lane.key}`)
     const log = new TargetLog(this.#target, topic, partition)
-    const { start, end } = await log.bounds()
+    const { start, end } = await log.settledBounds(fresh.checkpoint?.targetEnd ?? birth.targetEnd)
     const known = fresh.checkpoint ?? { next: birth.first, targetEnd: birth.targetEnd }
     const tail = await log.lastBatch(known.targetEnd > start ? known.targetEnd : start, end, fresh.epochs, known.next)
     const base = tail && tail.ordinal + BigInt(tail.count) > known.next ? tail.ordinal + BigInt(tail.count) : known.next

@@ -245,7 +245,8 @@ export class Lane {
   #plan(segments: Segment[], frame: FrameLease | undefined): void {
     const buffer = this.#buffer
     const epoch = this.#epoch
-    if (!this.active || this.#needsRecovery || !buffer || !epoch || segments.length === 0) return
+    // Loading a codec takes a while: after a recovery in between these segments would follow something else.
+    if (!this.active || this.#needsRecovery || !buffer || !epoch || segments[0]?.from !== buffer.position) return
     const planned = planBatches(segments, this.#limits)
     for (const batch of planned.batches) {
       assertYoungEnough(batch, this.#limits.producerIdExpirationMs, this.source)

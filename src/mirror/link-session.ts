@@ -17,16 +17,47 @@ export interface LinkSession {
   producerIdExpirationMs: number
 }
 
-/**
- * Binds the link to both clusters and takes its producer id: written to the state topic and registered on the target before
- * the first batch. Another source cluster under the same alias is refused before anything is written.
- */
-export async function openLinkSession(o: {
+interface LinkEnds {
   source: ClusterClient
   target: ClusterClient
   link: string
   logger: Logger
-}): Promise<LinkSession> {
+}
+
+/** The link's session, opened with the first lane: while there is nothing to copy, nothing is written. */
+export class LinkBinding {
+  readonly #ends: LinkEnds
+  #session: LinkSession | undefined
+
+  constructor(ends: LinkEnds) {
+    this.#ends = ends
+  }
+
+  /** Only reads. @throws TwinlogError TWINLOG_INVALID_STATE when the link belongs to another source cluster */
+  async check(): Promise<void> {
+    await refuseForeignLink(this.#ends)
+  }
+
+  /** One caller at a time: discovery. */
+  async open(): Promise<void> {
+    this.#session ??= await openLinkSession(this.#ends)
+  }
+
+  get opened(): LinkSession | undefined {
+    return this.#session
+  }
+
+  get session(): LinkSession {
+    if (this.#session) return this.#session
+    throw new TwinlogError('TWINLOG_INTERNAL', `link ${this.#ends.link} is used before it was opened`)
+  }
+}
+
+/**
+ * Binds the link to both clusters and takes its producer id: written to the state topic and registered on the target before
+ * the first batch. Another source cluster under the same alias is refused before anything is written.
+ */
+async function openLinkSession(o: LinkEnds): Promise<LinkSession> {
   await refuseForeignLink(o)
   const state = await LinkState.open({ cluster: o.target, link: o.link, logger: o.logger, create: true })
   if (!state)
@@ -68,12 +99,7 @@ async function currentProducerId(target: ClusterClient, state: LinkState): Promi
   return (await state.writeProducer({ producerId: identity.producerId, renewedAtMs: Date.now() })).producerId
 }
 
-async function refuseForeignLink(o: {
-  source: ClusterClient
-  target: ClusterClient
-  link: string
-  logger: Logger
-}): Promise<void> {
+async function refuseForeignLink(o: LinkEnds): Promise<void> {
   const existing = await LinkState.open({ cluster: o.target, link: o.link, logger: o.logger, create: false })
   if (!existing) return
   await existing.refresh()

@@ -9,7 +9,7 @@ import { Discovery } from './discovery.js'
 import type { MirrorEvents } from './events.js'
 import type { Lane } from './lane.js'
 import { LaneManager } from './lane-manager.js'
-import { openLinkSession, renewProducerId } from './link-session.js'
+import { LinkBinding, renewProducerId } from './link-session.js'
 import { type MirrorOptions, type ResolvedMirrorOptions, resolveMirrorOptions } from './options.js'
 import { sourceEnds } from './source-ends.js'
 import { MirrorStatus } from './status.js'
@@ -168,11 +168,12 @@ export class Mirror {
           `mirror.target: ${target.alias} is the same cluster as the source ${source.alias} (cluster id ${source.clusterId}): topics would be copied into themselves`
         )
       }
-      const session = await openLinkSession({ source, target, link, logger: this.#logger })
+      const binding = new LinkBinding({ source, target, link, logger: this.#logger })
+      await binding.check()
       const lanes = new LaneManager({
         source,
         target,
-        session,
+        link: binding,
         logger: this.#logger,
         events: {
           stateChanged: (lane, from, to) => this.#laneChanged(lane, from, to),
@@ -184,23 +185,24 @@ export class Mirror {
         source,
         target,
         options: this.#options,
+        beforeWriting: () => binding.open(),
         events: {
           created: (topic, partitions) => this.#emitter.emit('topic:created', { topic, partitions }),
           grown: (topic, partitions) => this.#emitter.emit('topic:grown', { topic, partitions }),
-          refused: (topic, error) => this.#warn(`topic ${topic} is not copied: ${error.message}`, error)
+          refused: (topic, error) => this.#warn(`topic ${topic} is not copied: ${error.message}`, error),
+          missing: error => this.#warn(error.message, error)
         }
       })
       const running: Running = { source, target, lanes, discovery, groups: undefined, timers: [] }
       this.#running = running
       await this.#discover(running)
-      if (lanes.lanes.size === 0) this.#warn('no topic on the source matches mirror.topics yet')
       running.groups = this.#options.syncGroups ? this.#groupSync(running) : undefined
       running.groups?.start()
       const every = (ms: number, work: () => Promise<unknown>) =>
         setInterval(() => void work().catch((error: unknown) => this.#problem(error)), ms)
       running.timers.push(
         every(this.#options.discoveryIntervalMs, () => this.#discover(running)),
-        every(RENEWAL_CHECK_MS, () => renewProducerId(target, session.state))
+        every(RENEWAL_CHECK_MS, async () => binding.opened && renewProducerId(target, binding.opened.state))
       )
     } catch (error) {
       await this.#running?.lanes.stop(0).catch(() => undefined)
@@ -229,9 +231,9 @@ export class Mirror {
       .catch(() => undefined)
       .then(async () => {
         if (this.#running !== running || this.#stopping) return
-        await running.lanes.add(await running.discovery.newLanes())
+        const specs = await running.discovery.newLanes()
+        await running.lanes.add(specs.map(spec => ({ ...spec, paused: this.#isPaused(spec.source.topic) })))
         await running.lanes.revisitStopped()
-        for (const paused of this.#paused) for (const lane of this.#lanesOf(paused)) lane.pause()
       })
     this.#discovering = run
     return run

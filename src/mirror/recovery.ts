@@ -4,6 +4,7 @@ import { kafkaError } from '../kafka/protocol-errors.js'
 import { describeProducersRequest } from '../kafka/requests/describe-producers.js'
 import type { LaneState } from '../lineage/lane-state.js'
 import { type LaneEpoch, ordinalOf } from '../lineage/sequence.js'
+import { askLeader } from '../lineage/ask-leader.js'
 import { TargetLog } from '../lineage/target-log.js'
 
 /** Where a lane goes on, read from the target itself. */
@@ -44,7 +45,8 @@ export async function recoverPosition(o: {
   const log = new TargetLog(o.target, o.topic, o.partition)
   const producer = await producerOnTarget(o.target, o.topic, o.partition, epoch.producerId)
   if (producer && producer.epoch > epoch.epoch) throw fencedBy(producer.epoch, epoch, o.topic, o.partition)
-  const bounds = await log.bounds()
+  // `next` is also what this process will call safe: nothing it counts may be above the high watermark.
+  const bounds = await log.settledBounds(start.offset)
   if (bounds.end < start.offset) {
     throw new TwinlogError(
       'TWINLOG_TRUNCATED',

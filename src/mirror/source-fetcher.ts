@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { TwinlogError } from '../errors.js'
+import { type TwinlogError, toTwinlogError } from '../errors.js'
 import type { ClusterClient } from '../kafka/cluster.js'
 import type { BrokerConnection } from '../kafka/connection.js'
 import { FramePool } from '../kafka/frame-pool.js'
@@ -102,18 +102,17 @@ export class SourceFetcher {
     const frame = filled && this.#frames.leaseOf(filled.records)
     for (const result of answer.partitions) {
       const question = asked.get(`${result.topicId}/${result.partition}`)
-      const segments = question?.lane.read(result, question.position)
-      if (!question || !segments) continue
-      const { lane } = question
-      for (const codec of neededCodecs(segments, lane.limits)) {
-        if (isCodecLoaded(codec)) continue
-        try {
-          await loadCodec(codec)
-        } catch (error) {
-          lane.fail(error as TwinlogError)
-        }
+      if (!question) continue
+      const { lane, position } = question
+      try {
+        const segments = lane.read(result, position)
+        if (!segments) continue
+        for (const codec of neededCodecs(segments, lane.limits)) if (!isCodecLoaded(codec)) await loadCodec(codec)
+        lane.plan(segments, frame)
+      } catch (error) {
+        // What one partition holds is its own trouble: the others of this answer go on.
+        lane.fail(toTwinlogError(error, 'TWINLOG_INTERNAL', `reading lane ${lane.key} failed`, lane.source))
       }
-      lane.plan(segments, frame)
     }
     frame?.release()
   }

@@ -11,6 +11,7 @@ import type { LaneStatus } from '../../src/mirror/lane-status.js'
 import { Mirror } from '../../src/mirror/mirror.js'
 import type { MirrorOptions } from '../../src/mirror/options.js'
 import { parseBatches } from '../../src/records/batch.js'
+import { loadCodec } from '../../src/records/compression.js'
 import { encodeBatch } from '../../src/records/encode.js'
 import type { CompressionName, DecodedRecord } from '../../src/records/types.js'
 import type { KafkaCluster } from '../support/kafka.js'
@@ -30,6 +31,8 @@ const EVENTS = [
   'warning',
   'error'
 ] as const satisfies (keyof MirrorEvents)[]
+
+const NOT_YET = new Set([3, 5, 6])
 
 type EventsSeen = { [E in keyof MirrorEvents]: Parameters<MirrorEvents[E]>[0][] }
 
@@ -172,6 +175,7 @@ export class Bed {
   ): Promise<ProducedPartition> {
     const client = await this.client(cluster)
     const partition = o.partition ?? 0
+    if (o.compression !== undefined) await loadCodec(o.compression)
     const bytes = encodeBatch({ ...o, records: records.map(toRecord) })
     if (!client.leaderOf(topic, partition)) await client.metadata({ topics: [topic] })
     const node = client.leaderOf(topic, partition)?.nodeId ?? -1
@@ -188,7 +192,13 @@ export class Bed {
 
   /** As `appendBatch`; an error is an error. */
   async append(cluster: KafkaCluster, topic: string, records: TestRecord[], o: BatchOptions = {}): Promise<bigint> {
-    const result = await this.appendBatch(cluster, topic, records, o)
+    let result = await this.appendBatch(cluster, topic, records, o)
+    // A partition that was created a moment ago.
+    for (let attempt = 0; NOT_YET.has(result.errorCode) && attempt < 20; attempt++) {
+      await sleep(50)
+      await (await this.client(cluster)).metadata({ topics: [topic] })
+      result = await this.appendBatch(cluster, topic, records, o)
+    }
     if (result.errorCode !== 0) throw new Error(`append to ${topic}: error ${result.errorCode} ${result.errorMessage}`)
     return result.baseOffset
   }

@@ -7,7 +7,7 @@ import { OffsetTranslator } from '../../src/offsets/translator.js'
 import type { CompressionName } from '../../src/records/types.js'
 import { type KafkaCluster, startKafka } from '../support/kafka.js'
 import { type Oracle, startOracle } from '../support/oracle.js'
-import { Bed, eventually, numbered, silent, type TestRecord } from './bed.js'
+import { Bed, eventually, numbered, type TestRecord } from './bed.js'
 
 let east: KafkaCluster
 let west: KafkaCluster
@@ -175,7 +175,6 @@ describe('faithful copy', () => {
         onePerBatch: true,
         seed: 4
       }).done
-      if (compression !== 'none') await loadCodecs()
       await bed.append(east, topic, odd, { compression })
       for (const record of odd) await bed.append(east, topic, [record], { compression, partition: 1 })
       await mirror.caughtUp({ timeoutMs: 60_000 })
@@ -606,11 +605,12 @@ describe('the state topic', () => {
 
   it('costs little: bytes per million gaps, caught up in bulk and followed live', async () => {
     const figures: Record<string, string> = {}
+    // One-record transactions: a gap each. 10,000 in bulk cost no more bytes a gap, only more seconds.
     for (const way of ['bulk', 'live'] as const) {
       const topic = `size-${way}`
       await bed.createTopic(east, topic)
       const running = way === 'live' ? await bed.mirror({ link: topic, topics: topic }) : undefined
-      const count = way === 'live' ? 3_000 : 10_000
+      const count = way === 'live' ? 1_000 : 2_000
       await oracle.produce({ cluster: east.bootstrap, topic, count, recordsPerTransaction: 1, transactionalId: topic })
         .done
       const { mirror } = running ?? (await bed.mirror({ link: topic, topics: topic }))
@@ -628,10 +628,3 @@ describe('the state topic', () => {
     console.log('state topic:', figures)
   })
 })
-
-async function loadCodecs(): Promise<void> {
-  const { loadCodec } = await import('../../src/records/compression.js')
-  await Promise.all((['gzip', 'snappy', 'lz4', 'zstd'] as const).map(name => loadCodec(name)))
-}
-
-void silent

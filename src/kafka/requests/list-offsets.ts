@@ -16,6 +16,8 @@ export const MAX_TIMESTAMP = -3n
 export interface ListOffsetsParams {
   /** With `read_committed` the latest offset is the last stable offset. */
   isolation: 'read_committed' | 'read_uncommitted'
+  /** The latest offset is the leader's log end, which can be above the high watermark (as Kafka's own tools ask: replica id −2). */
+  logEnd?: boolean | undefined
   topics: {
     topic: string
     partitions: { partition: number; timestamp: bigint; currentLeaderEpoch?: number | undefined }[]
@@ -42,7 +44,7 @@ export function listOffsetsRequest(params: ListOffsetsParams): ApiRequest<ListOf
     maxVersion: 8,
     flexibleFrom: 6,
     encode(writer) {
-      writer.int32(-1).int8(params.isolation === 'read_committed' ? 1 : 0)
+      writer.int32(params.logEnd ? -2 : -1).int8(params.isolation === 'read_committed' ? 1 : 0)
       writer.compactArray(params.topics, topic => {
         writer.compactString(topic.topic)
         writer.compactArray(topic.partitions, partition => {

@@ -9,14 +9,16 @@ import { FakePartition } from './fake-partition.js'
 export class FakeCluster {
   readonly alias: string
   readonly clusterId: string
-  readonly topics = new Map<string, { id: string; partitions: FakePartition[] }>()
+  /** Shared by all clients of one cluster. */
+  readonly topics: Map<string, { id: string; partitions: FakePartition[] }>
   /** Called before each request is carried out; may throw or wait. */
   before: (apiName: string) => Promise<void> | void = () => undefined
   /** Called after a data request was carried out and before it is answered; may throw: the answer is lost. */
   after: (apiName: string) => Promise<void> | void = () => undefined
 
-  constructor(alias: string) {
+  constructor(alias: string, topics: FakeCluster['topics'] = new Map()) {
     this.alias = alias
+    this.topics = topics
     this.clusterId = `${alias}-cluster`
   }
 
