@@ -1,4 +1,3 @@
-// eslint-disable-next-line @typescript-eslint/no-restricted-imports -- the pattern is about our own index.ts
 import SASLAuthenticator, { type SaslConnection, type SaslLogger } from 'kafkajs/src/broker/saslAuthenticator/index.js'
 import { TwinlogError } from '../errors.js'
 import type { Logger } from '../logger.js'

@@ -60,26 +60,29 @@ export class Discovery {
     if (found.length === 0) return []
     const target = await this.#target.metadata({ topics: found.map(topic => topic.name) })
     const specs: LaneSpec[] = []
-    const judged = await this.#each(found, specs, async source => this.#judge(source, target.topics.get(source.name)))
+    const judged = await this.#each(found, same, specs, async source =>
+      this.#judge(source, target.topics.get(source.name))
+    )
     if (judged.length === 0) return specs
     await this.#beforeWriting()
-    const lanes = await this.#each(judged, specs, async topic => this.#lanesOf(topic))
+    const lanes = await this.#each(judged, sourceOf, specs, async topic => this.#lanesOf(topic))
     return [...specs, ...lanes.flat()]
   }
 
   /** Topic by topic: what is wrong with one becomes its refusal. */
-  async #each<T extends { source: TopicMetadata } | TopicMetadata, R>(
+  async #each<T, R>(
     topics: T[],
+    sourceOf: (topic: T) => TopicMetadata,
     refused: LaneSpec[],
     work: (topic: T) => Promise<R>
   ): Promise<R[]> {
     const results: R[] = []
     for (const topic of topics) {
-      const source = 'source' in topic ? topic.source : topic
       try {
         results.push(await work(topic))
       } catch (error) {
         if (!(error instanceof TwinlogError)) throw error
+        const source = sourceOf(topic)
         this.#events.refused(source.name, error)
         if (error.retriable) continue
         this.#done.set(source.topicId, source.partitions.length)
@@ -189,6 +192,9 @@ export class Discovery {
     return topic
   }
 }
+
+const same = (topic: TopicMetadata) => topic
+const sourceOf = (judged: JudgedTopic) => judged.source
 
 /** A topic that cannot be copied shows as failed lanes, never as nothing. */
 function refusedLanes(topic: TopicMetadata, refused: TwinlogError): LaneSpec[] {

@@ -202,7 +202,8 @@ export class LaneManager implements LaneHost {
       const start = await retry(() => this.#attempt(lane), {
         retries: Number.POSITIVE_INFINITY,
         minTimeoutMs: 30,
-        maxTimeoutMs: 2_000,
+        // Lanes wait for a new leader here: pauses are short against an election.
+        maxTimeoutMs: 400,
         signal: this.#abort.signal
       })
       if (start.kind === 'closed') lane.stop(start.error.message, start.error)

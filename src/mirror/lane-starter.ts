@@ -11,6 +11,7 @@ import { LaneBuffer } from './lane-buffer.js'
 import { planDigest } from './lane-guard.js'
 import type { LinkBinding, LinkSession } from './link-session.js'
 import { recoverPosition, type RecoveredPosition } from './recovery.js'
+import { ReverseLinks } from './reverse-links.js'
 
 const DIGEST = planDigest({ isolation: 'read_committed', transform: null })
 
@@ -25,8 +26,10 @@ export class LaneStarter {
   readonly #target: ClusterClient
   readonly #link: LinkBinding
   readonly #logger: Logger
+  readonly #reverse: ReverseLinks
 
   constructor(o: { source: ClusterClient; target: ClusterClient; link: LinkBinding; logger: Logger }) {
+    this.#reverse = new ReverseLinks(o)
     this.#source = o.source
     this.#target = o.target
     this.#link = o.link
@@ -47,6 +50,7 @@ export class LaneStarter {
         { topic: lane.source.topic, partition: lane.source.partition }
       )
     }
+    await this.#reverse.assertNone(lane.source.topic)
     const gate = born.gate
     if (gate?.state === 'closed') return { kind: 'closed', error: closedBy(lane, gate) }
     const owned = born.currentEpoch?.producerId === this.#session.producerId ? born : await this.#takeOver(lane, born)

@@ -88,10 +88,8 @@ async function producerOnTarget(
       topic,
       partition
     })
-  const answer = await target.send(
-    { node: leader.nodeId },
-    describeProducersRequest({ topics: [{ topic, partitions: [partition] }] })
-  )
+  const request = describeProducersRequest({ topics: [{ topic, partitions: [partition] }] })
+  const answer = await askLeader(target, { topic, partition, node: leader.nodeId }, request)
   const result = answer.partitions[0]
   if (!result || result.errorCode !== 0) {
     throw kafkaError(result?.errorCode ?? -1, `cannot ask target partition ${topic}-${partition} for its producers`, {

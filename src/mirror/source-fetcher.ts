@@ -5,6 +5,7 @@ import type { BrokerConnection } from '../kafka/connection.js'
 import { FramePool } from '../kafka/frame-pool.js'
 import { fetchRequest, type FetchParams } from '../kafka/requests/fetch.js'
 import type { Logger } from '../logger.js'
+import { watchLeaders } from '../lineage/leader-watch.js'
 import { loadCodec, isCodecLoaded } from '../records/compression.js'
 import { neededCodecs } from '../records/plan.js'
 import type { Lane } from './lane.js'
@@ -16,6 +17,9 @@ const POLL_MS = 500
 const BUSY_POLL_MS = 10
 const IDLE_MS = 5
 const RETRY_MS = 100
+const ERROR_PAUSE_MS = 50
+/** A broker that is this late with its answer may have lost its lanes to another one. */
+const SILENCE_MS = 1_000
 
 /** Fetches for all lanes whose source leader is one broker, over a connection of its own. */
 export class SourceFetcher {
@@ -97,7 +101,14 @@ export class SourceFetcher {
     const asked = new Map(
       lanes.map(lane => [`${lane.source.topicId}/${lane.source.partition}`, { lane, position: lane.position }])
     )
-    const answer = await connection.send(request, { timeoutMs: POLL_MS + 30_000 })
+    const stopWatch = watchLeaders({
+      cluster: this.#cluster,
+      nodeId: this.nodeId,
+      partitions: lanes.map(lane => lane.source),
+      moved: () => connection.destroy(),
+      silenceMs: POLL_MS + SILENCE_MS
+    })
+    const answer = await connection.send(request, { timeoutMs: POLL_MS + 30_000 }).finally(stopWatch)
     const [filled] = answer.partitions.filter(result => result.records.length > 0)
     const frame = filled && this.#frames.leaseOf(filled.records)
     for (const result of answer.partitions) {
@@ -115,6 +126,8 @@ export class SourceFetcher {
       }
     }
     frame?.release()
+    // An error is answered at once, however often one asks: give the new leader time.
+    if (answer.partitions.some(result => result.errorCode !== 0)) await sleep(ERROR_PAUSE_MS)
   }
 
   /** Another lane comes first each time: when the answer is full, nobody starves. */

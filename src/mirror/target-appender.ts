@@ -3,6 +3,7 @@ import type { ClusterClient } from '../kafka/cluster.js'
 import type { BrokerConnection } from '../kafka/connection.js'
 import { type ProduceParams, produceRequest } from '../kafka/requests/produce.js'
 import type { Logger } from '../logger.js'
+import { watchLeaders } from '../lineage/leader-watch.js'
 import type { Lane } from './lane.js'
 import type { Send } from './lane-buffer.js'
 
@@ -102,8 +103,19 @@ export class TargetAppender {
     return sends
   }
 
+  #silent(): TwinlogError {
+    const message = `target broker ${this.nodeId} does not answer and no longer leads all lanes that wait for it`
+    return new TwinlogError('TWINLOG_UNREACHABLE', message, { cluster: this.#cluster.alias, retriable: true })
+  }
+
   async #send(connection: BrokerConnection, sends: { lane: Lane; send: Send }[]): Promise<void> {
     this.#inFlight += 1
+    const stopWatch = watchLeaders({
+      cluster: this.#cluster,
+      nodeId: this.nodeId,
+      partitions: sends.map(({ lane }) => lane.target),
+      moved: () => connection.destroy(this.#silent())
+    })
     try {
       const request = produceRequest({ acks: -1, timeoutMs: PRODUCE_TIMEOUT_MS, topics: topicsOf(sends) })
       const answer = await connection.send(request, { timeoutMs: ANSWER_TIMEOUT_MS })
@@ -134,6 +146,7 @@ export class TargetAppender {
       if (!this.#stopped) this.#onLost(cause)
       for (const { lane, send } of sends) lane.unanswered(send, cause)
     } finally {
+      stopWatch()
       this.#inFlight -= 1
       this.#pump()
     }

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { forgetDirectory, watchDirectory } from '../../support/children.js'
 import { type KafkaCluster, startKafka } from '../../support/kafka.js'
+import { type Proxy, startProxy } from '../../support/proxy.js'
 import { type Oracle, startOracle } from '../../support/oracle.js'
 
 /** What all campaigns of a file share: two clusters, the oracle, a place for the logs of the mirror processes. */
@@ -10,9 +11,14 @@ export interface Bed {
   east: KafkaCluster
   west: KafkaCluster
   oracle: Oracle
+  /** Before each target broker, for those who come by the listener PROXIED. */
+  proxies: Proxy[]
   logDirectory: string
   stop(): Promise<void>
 }
+
+/** Listener of the target whose connections run through the bed's proxies. */
+export const PROXIED = 'PROXIED'
 
 /** With three target brokers: replication 3, min ISR 2, and the preferred replica becomes leader again within 2 s. */
 export async function startBed(o: { targetBrokers: 1 | 3 }): Promise<Bed> {
@@ -33,9 +39,23 @@ export async function startBed(o: { targetBrokers: 1 | 3 }): Promise<Bed> {
     forgetDirectory(logDirectory)
   }
   const properties = { 'leader.imbalance.check.interval.seconds': 2, 'leader.imbalance.per.broker.percentage': 0 }
+  const proxies: Proxy[] = []
+  const target = {
+    name: 'west',
+    brokers: o.targetBrokers,
+    properties,
+    listeners: [{ name: PROXIED, protocol: 'PLAINTEXT' as const }],
+    advertised: async (_broker: number, port: number, listener: string) => {
+      if (listener !== PROXIED) return { host: '127.0.0.1', port }
+      const proxy = await startProxy({ target: { host: '127.0.0.1', port } })
+      proxies.push(proxy)
+      started.push({ stop: () => proxy.close() })
+      return proxy
+    }
+  }
   const results = await Promise.allSettled([
     keep(startKafka({ name: 'east' }), cluster => cluster.stop()),
-    keep(startKafka({ name: 'west', brokers: o.targetBrokers, properties }), cluster => cluster.stop()),
+    keep(startKafka(target), cluster => cluster.stop()),
     keep(startOracle(), oracle => oracle.close())
   ])
   const failed = results.find(result => result.status === 'rejected')
@@ -48,5 +68,5 @@ export async function startBed(o: { targetBrokers: 1 | 3 }): Promise<Bed> {
     KafkaCluster,
     Oracle
   ]
-  return { east, west, oracle, logDirectory, stop }
+  return { east, west, oracle, proxies, logDirectory, stop }
 }

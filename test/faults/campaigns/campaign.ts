@@ -2,7 +2,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { MirrorProcess } from '../../support/mirror-process.js'
 import type { ProduceOptions } from '../../support/oracle.js'
-import type { Bed } from './bed.js'
+import { type Bed, PROXIED } from './bed.js'
 import type { Report } from './report.js'
 import { Timeline } from './timeline.js'
 
@@ -19,6 +19,8 @@ export interface CampaignOptions {
   mirrors: number
   /** See ChildOptions. */
   targetLatencyMs?: number | undefined
+  /** The mirrors reach the target through the bed's proxies. */
+  proxied?: boolean | undefined
 }
 
 export interface Stage {
@@ -43,7 +45,7 @@ export async function runCampaign(o: CampaignOptions, inject: (stage: Stage) => 
   const replicated = bed.west.brokers.length >= 3
   const options = {
     source: bed.east.config('east'),
-    target: bed.west.config('west'),
+    target: bed.west.config('west', o.proxied ? { brokers: bed.west.bootstrapOf(PROXIED) } : {}),
     topics: topic,
     link: topic,
     createTopics: replicated ? { replicationFactor: 3, configs: { 'min.insync.replicas': '2' } } : true,

@@ -24,7 +24,7 @@ import { offsetCommitRequest } from '../../../src/kafka/requests/offset-commit.j
 import { offsetFetchRequest } from '../../../src/kafka/requests/offset-fetch.js'
 import { offsetForLeaderEpochRequest } from '../../../src/kafka/requests/offset-for-leader-epoch.js'
 import { produceRequest } from '../../../src/kafka/requests/produce.js'
-import { encodeBatch } from '../../../src/records/codec.js'
+import { encodeBatch } from '../../../src/records/encode.js'
 import type { Route } from '../../../src/kafka/types.js'
 import { consoleLogger } from '../../../src/logger.js'
 import { type KafkaCluster, startKafka } from '../../support/kafka.js'

@@ -108,7 +108,7 @@ export class FakeCluster {
       case 'Fetch':
         return (await this.#fetch(reader, version >= 13)) as T
       case 'Produce':
-        return this.#produce(reader, version >= 13) as T
+        return (await this.#produce(reader, version >= 13)) as T
       case 'ListOffsets':
         return this.#listOffsets(reader) as T
       case 'DescribeProducers':
@@ -158,7 +158,8 @@ export class FakeCluster {
     return { errorCode: 0, throttleMs: 0, partitions }
   }
 
-  #produce(reader: Reader, byId: boolean) {
+  async #produce(reader: Reader, byId: boolean) {
+    const waiting: { log: FakePartition; end: bigint }[] = []
     reader.compactNullableString()
     reader.int16()
     reader.int32()

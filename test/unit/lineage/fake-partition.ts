@@ -15,8 +15,8 @@ const SEQUENCE_SPACE = 2 ** 31
 export class FakePartition {
   start = 0n
   end = 0n
-  /** Offsets that replicas lack: they are in the log but not below the high watermark. */
-  unreplicated = 0n
+  /** A slow follower holds the high watermark here; acks=all waits as long. */
+  heldAt: bigint | undefined
   /** Answers are cut at so many bytes, but hold one batch at least. */
   responseBytes = Number.POSITIVE_INFINITY
   /** Offset at which an open transaction holds readers back. */
@@ -26,7 +26,7 @@ export class FakePartition {
   #log: Buffer[] = []
 
   get highWatermark(): bigint {
-    return this.end - this.unreplicated
+    return this.heldAt !== undefined && this.heldAt < this.end ? this.heldAt : this.end
   }
 
   get lastStable(): bigint {

@@ -1,2 +1,0 @@
-export { decodeRecords } from './decode.js'
-export { encodeBatch } from './encode.js'
