@@ -20,11 +20,18 @@ const ROOMS = {
 const roomRules = Object.entries(ROOMS).map(([room, allowed]) => {
   const forbidden = Object.keys(ROOMS).filter(other => other !== room && !allowed.includes(other))
   const patterns = [
-    { group: forbidden.map(other => `**/${other}/**`), message: `src/${room}/ may import only from: ${allowed.join(', ') || 'nothing'} (see docs/architecture.md)` },
+    {
+      group: forbidden.map(other => `**/${other}/**`),
+      message: `src/${room}/ may import only from: ${allowed.join(', ') || 'nothing'} (see docs/architecture.md)`
+    },
     { group: ['../index.js', '../../index.js'], message: 'index.ts is the public face; rooms do not import it' }
   ].filter(pattern => pattern.group.length > 0)
   if (room !== 'kafka') {
-    patterns.push({ group: ['kafkajs', 'kafkajs/**'], allowTypeImports: true, message: 'only src/kafka/ touches kafkajs' })
+    patterns.push({
+      group: ['kafkajs', 'kafkajs/**'],
+      allowTypeImports: true,
+      message: 'only src/kafka/ touches kafkajs'
+    })
   }
   return {
     files: [`src/${room}/**/*.ts`],
@@ -36,21 +43,32 @@ export default tseslint.config(
   { ignores: ['dist/', 'node_modules/', 'coverage/', '**/*.scratch.ts'] },
   ...tseslint.configs.recommendedTypeChecked,
   {
-    languageOptions: { parserOptions: { projectService: { allowDefaultProject: ['eslint.config.js'] }, tsconfigRootDir: import.meta.dirname } },
+    languageOptions: {
+      parserOptions: {
+        projectService: { allowDefaultProject: ['eslint.config.js'] },
+        tsconfigRootDir: import.meta.dirname
+      }
+    },
     rules: {
       '@typescript-eslint/no-floating-promises': 'error',
       '@typescript-eslint/no-misused-promises': 'error',
       '@typescript-eslint/switch-exhaustiveness-check': ['error', { considerDefaultExhaustiveForUnions: true }],
       '@typescript-eslint/consistent-type-imports': 'error',
       '@typescript-eslint/no-unused-vars': ['error', { argsIgnorePattern: '^_', varsIgnorePattern: '^_' }],
-      '@typescript-eslint/restrict-template-expressions': ['error', { allowNumber: true, allowBoolean: true, allow: [{ from: 'lib', name: 'BigInt' }] }],
+      '@typescript-eslint/restrict-template-expressions': [
+        'error',
+        { allowNumber: true, allowBoolean: true, allow: [{ from: 'lib', name: 'BigInt' }] }
+      ],
       '@typescript-eslint/only-throw-error': 'error',
       '@typescript-eslint/prefer-promise-reject-errors': 'off',
       'no-restricted-syntax': ['error', { selector: 'TSEnumDeclaration', message: 'use an `as const` object' }]
     }
   },
   ...roomRules,
-  { files: ['test/**/*.ts', 'benchmarks/**/*.ts', 'examples/**/*.ts'], rules: { '@typescript-eslint/no-non-null-assertion': 'off', '@typescript-eslint/require-await': 'off' } },
+  {
+    files: ['test/**/*.ts', 'benchmarks/**/*.ts', 'examples/**/*.ts'],
+    rules: { '@typescript-eslint/no-non-null-assertion': 'off', '@typescript-eslint/require-await': 'off' }
+  },
   {
     // expect.objectContaining() and its like are `any`, codec tables hold functions without `this`.
     files: ['test/**/*.ts'],

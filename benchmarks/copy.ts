@@ -5,7 +5,7 @@ import { consoleLogger } from '../src/logger.js'
 import { ClusterClient } from '../src/kafka/cluster.js'
 import { type KafkaCluster, startKafka } from '../test/support/kafka.js'
 import { CopierProcess, killAllCopiers } from './copy/copier-process.js'
-import { countRecords, createTopic, deleteTopic, type LoadedTopic, loadTopic } from './copy/load.js'
+import { countRecords, createTopic, deleteTopic, type LoadedTopic, loadTopic, RECORDS_A_BATCH } from './copy/load.js'
 import { type BenchCodec, type CopyOptions, parseCopyOptions } from './copy/options.js'
 import { type Environment, markdown, terminalTable } from './copy/report.js'
 import { type CodecFigures, figuresOf, type Round, type Run } from './copy/results.js'
@@ -26,7 +26,12 @@ interface Bench {
 async function main(options: CopyOptions): Promise<void> {
   const clusters = await Promise.all(
     ['east', 'west'].map(name =>
-      startKafka({ name, jvm: 'throughput', heapMb: 768, properties: { 'file.delete.delay.ms': 1_000, 'log.segment.delete.delay.ms': 1_000 } })
+      startKafka({
+        name,
+        jvm: 'throughput',
+        heapMb: 768,
+        properties: { 'file.delete.delay.ms': 1_000, 'log.segment.delete.delay.ms': 1_000 }
+      })
     )
   )
   const [sourceCluster, targetCluster] = clusters as [KafkaCluster, KafkaCluster]
@@ -35,7 +40,8 @@ async function main(options: CopyOptions): Promise<void> {
   try {
     await Promise.all([source.connect(), target.connect()])
     const figures: CodecFigures[] = []
-    for (const codec of options.codecs) figures.push(await measure({ source, target, sourceCluster, targetCluster, options }, codec))
+    for (const codec of options.codecs)
+      figures.push(await measure({ source, target, sourceCluster, targetCluster, options }, codec))
     publish(options, figures)
   } finally {
     source.destroy()
@@ -54,10 +60,16 @@ async function measure(bench: Bench, codec: BenchCodec): Promise<CodecFigures> {
   const rounds: Round[] = []
   for (let number = 1; number <= options.rounds; number++) {
     const twinlog = await runTwinlog(bench, topic, loaded, `bench-${codec}-${number}`)
-    const relay = { ...(await runRelay(loaded.batches, COPIER_TIMEOUT_MS)), records: loaded.records, bytes: loaded.bytes }
+    const relay = {
+      ...(await runRelay(loaded.batches, COPIER_TIMEOUT_MS)),
+      records: loaded.records,
+      bytes: loaded.bytes
+    }
     const kafkajs = await runKafkajs(bench, shortTopic, short, codec, number)
     rounds.push({ twinlog, kafkajs, relay })
-    const text = Object.entries({ twinlog, kafkajs, relay }).map(([name, run]) => `${name} ${Math.round(run.records / run.seconds / 1000)} k/s`)
+    const text = Object.entries({ twinlog, kafkajs, relay }).map(
+      ([name, run]) => `${name} ${Math.round(run.records / run.seconds / 1000)} k/s`
+    )
     say(`${codec}: round ${number} of ${options.rounds}: ${text.join(', ')}`)
   }
   await Promise.all([deleteTopic(source, topic), deleteTopic(source, shortTopic)])
@@ -66,17 +78,34 @@ async function measure(bench: Bench, codec: BenchCodec): Promise<CodecFigures> {
 
 async function runTwinlog(bench: Bench, topic: string, loaded: LoadedTopic, link: string): Promise<Run> {
   const job = { source: bench.sourceCluster.bootstrap, target: bench.targetCluster.bootstrap, topic, link }
-  const mirror = new CopierProcess('./mirror-copier.ts', job, { timeoutMs: COPIER_TIMEOUT_MS, profileDirectory: bench.options.profile })
+  const mirror = new CopierProcess('./mirror-copier.ts', job, {
+    timeoutMs: COPIER_TIMEOUT_MS,
+    profileDirectory: bench.options.profile
+  })
   const { measured } = await mirror.next('done')
   await mirror.ended()
   await verifyCopy(bench.target, topic, loaded)
   return { ...measured, records: loaded.records, bytes: loaded.bytes }
 }
 
-async function runKafkajs(bench: Bench, topic: string, loaded: LoadedTopic, codec: BenchCodec, round: number): Promise<Run> {
+async function runKafkajs(
+  bench: Bench,
+  topic: string,
+  loaded: LoadedTopic,
+  codec: BenchCodec,
+  round: number
+): Promise<Run> {
   const targetTopic = `kafkajs-${codec}-${round}`
   await createTopic(bench.target, targetTopic)
-  const job = { source: bench.sourceCluster.bootstrap, target: bench.targetCluster.bootstrap, sourceTopic: topic, targetTopic, records: loaded.records, codec }
+  const job = {
+    source: bench.sourceCluster.bootstrap,
+    target: bench.targetCluster.bootstrap,
+    sourceTopic: topic,
+    targetTopic,
+    records: loaded.records,
+    recordsABatch: RECORDS_A_BATCH,
+    codec
+  }
   const loop = new CopierProcess('./kafkajs-copier.ts', job, { timeoutMs: COPIER_TIMEOUT_MS })
   const { measured } = await loop.next('done')
   await loop.ended()
@@ -87,7 +116,8 @@ async function runKafkajs(bench: Bench, topic: string, loaded: LoadedTopic, code
 /** A wrong copy is no result. The topic goes, so that the next round begins with nothing. */
 async function verifyCopy(target: ClusterClient, topic: string, loaded: LoadedTopic): Promise<void> {
   const count = await countRecords(target, topic)
-  if (count !== loaded.records) throw new Error(`${topic}: the target has ${count} records, the source ${loaded.records}`)
+  if (count !== loaded.records)
+    throw new Error(`${topic}: the target has ${count} records, the source ${loaded.records}`)
   await deleteTopic(target, topic)
 }
 
@@ -102,7 +132,10 @@ function publish(options: CopyOptions, figures: CodecFigures[]): void {
   }
   process.stdout.write(`\n${terminalTable(figures)}\n`)
   mkdirSync(options.out, { recursive: true })
-  writeFileSync(join(options.out, 'copy.json'), `${JSON.stringify({ environment, rounds: options.rounds, figures }, undefined, 2)}\n`)
+  writeFileSync(
+    join(options.out, 'copy.json'),
+    `${JSON.stringify({ environment, rounds: options.rounds, figures }, undefined, 2)}\n`
+  )
   writeFileSync(join(options.out, 'copy.md'), markdown(environment, options.rounds, figures))
   writeFileSync(join(options.out, 'copy.svg'), barChart(figures))
 }

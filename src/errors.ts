@@ -103,6 +103,11 @@ export class InvalidOptionError extends TwinlogError {
     this.name = 'InvalidOptionError'
     this.path = path
   }
+
+  // By name, as the class of another copy is not this one.
+  static override [Symbol.hasInstance](value: unknown): boolean {
+    return value instanceof TwinlogError && value.name === 'InvalidOptionError'
+  }
 }
 
 /** Gives any thrown value a closed code; a TwinlogError passes through untouched. */

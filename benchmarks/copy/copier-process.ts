@@ -16,6 +16,7 @@ export interface KafkajsJob {
   sourceTopic: string
   targetTopic: string
   records: number
+  recordsABatch: number
   codec: 'none' | 'lz4'
 }
 
@@ -34,9 +35,15 @@ export class CopierProcess {
   #wake: (() => void) | undefined
   #ended: string | undefined
 
-  constructor(file: string, job: MirrorJob | KafkajsJob | RelayJob, o: { timeoutMs: number; profileDirectory?: string | undefined }) {
+  constructor(
+    file: string,
+    job: MirrorJob | KafkajsJob | RelayJob,
+    o: { timeoutMs: number; profileDirectory?: string | undefined }
+  ) {
     const profile = o.profileDirectory === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${o.profileDirectory}`]
-    this.#child = fork(fileURLToPath(new URL(file, import.meta.url)), [JSON.stringify(job)], { execArgv: ['--import', 'tsx', ...profile] })
+    this.#child = fork(fileURLToPath(new URL(file, import.meta.url)), [JSON.stringify(job)], {
+      execArgv: ['--import', 'tsx', ...profile]
+    })
     copiers.add(this.#child)
     const timer = setTimeout(() => {
       this.#ended ??= `${file} took longer than ${o.timeoutMs} ms`

@@ -13,7 +13,7 @@ export const PARTITIONS = 4
 const RECORD_BYTES = 200
 const KEY_BYTES = 8
 /** With 200 B records just below 1 MB, which is what brokers take by default. */
-const RECORDS_A_BATCH = 4_500
+export const RECORDS_A_BATCH = 4_500
 
 export interface LoadedTopic {
   records: number
@@ -23,23 +23,36 @@ export interface LoadedTopic {
 }
 
 /** Fills a new topic with `records` records in big batches, evenly over the partitions; time stamps are now, falling by 1 ms a batch. */
-export async function loadTopic(cluster: ClusterClient, topic: string, records: number, codec: BenchCodec): Promise<LoadedTopic> {
+export async function loadTopic(
+  cluster: ClusterClient,
+  topic: string,
+  records: number,
+  codec: BenchCodec
+): Promise<LoadedTopic> {
   await loadCodec(codec)
   const topicId = await createTopic(cluster, topic)
   const perPartition = Math.ceil(records / PARTITIONS)
   const rest = perPartition % RECORDS_A_BATCH
-  const batches = [{ bytes: batchOf(RECORDS_A_BATCH, codec), times: PARTITIONS * Math.floor(perPartition / RECORDS_A_BATCH) }]
+  const batches = [
+    { bytes: batchOf(RECORDS_A_BATCH, codec), times: PARTITIONS * Math.floor(perPartition / RECORDS_A_BATCH) }
+  ]
   if (rest > 0) batches.push({ bytes: batchOf(rest, codec), times: PARTITIONS })
   const connection = await cluster.openConnection(cluster.leaderOf(topic, 0)!.nodeId)
   const inFlight = new Set<Promise<void>>()
   let number = 0
   for (const { bytes, times } of batches) {
     for (let index = 0; index < times; index += PARTITIONS) {
-      const partitions = Array.from({ length: PARTITIONS }, (_, partition) => ({ partition, records: distinct(bytes, number++) }))
+      const partitions = Array.from({ length: PARTITIONS }, (_, partition) => ({
+        partition,
+        records: distinct(bytes, number++)
+      }))
       const request = produceRequest({ acks: -1, timeoutMs: 30_000, topics: [{ topic, topicId, partitions }] })
       const sending = connection.send(request, { timeoutMs: 60_000 }).then(answer => {
         const refused = answer.partitions.find(({ errorCode }) => errorCode !== 0)
-        if (refused) throw new Error(`loading ${topic}-${refused.partition}: error ${refused.errorCode} ${refused.errorMessage ?? ''}`)
+        if (refused)
+          throw new Error(
+            `loading ${topic}-${refused.partition}: error ${refused.errorCode} ${refused.errorMessage ?? ''}`
+          )
         inFlight.delete(sending)
       })
       inFlight.add(sending)
@@ -59,18 +72,38 @@ export async function loadTopic(cluster: ClusterClient, topic: string, records: 
 export async function createTopic(cluster: ClusterClient, name: string): Promise<string> {
   const wanted = { name, partitions: PARTITIONS, replicationFactor: 1, configs: { 'max.message.bytes': '16777216' } }
   const { topics } = await cluster.send('controller', createTopicsRequest({ timeoutMs: 10_000, topics: [wanted] }))
-  if (topics[0]?.errorCode !== 0) throw new Error(`creating ${name}: error ${topics[0]?.errorCode} ${topics[0]?.errorMessage ?? ''}`)
+  if (topics[0]?.errorCode !== 0)
+    throw new Error(`creating ${name}: error ${topics[0]?.errorCode} ${topics[0]?.errorMessage ?? ''}`)
   await untilMetadata(cluster, name, known => known === PARTITIONS)
+  await untilLed(cluster, name)
   return topics[0].topicId
 }
 
 export async function deleteTopic(cluster: ClusterClient, name: string): Promise<void> {
   const { topics } = await cluster.send('controller', deleteTopicsRequest({ timeoutMs: 10_000, topics: [name] }))
-  if (topics[0]?.errorCode !== 0) throw new Error(`deleting ${name}: error ${topics[0]?.errorCode} ${topics[0]?.errorMessage ?? ''}`)
+  if (topics[0]?.errorCode !== 0)
+    throw new Error(`deleting ${name}: error ${topics[0]?.errorCode} ${topics[0]?.errorMessage ?? ''}`)
   await untilMetadata(cluster, name, known => known === 0)
 }
 
-async function untilMetadata(cluster: ClusterClient, name: string, done: (partitionsWithLeader: number) => boolean): Promise<void> {
+/** Metadata names a leader a moment before the leader knows it. */
+async function untilLed(cluster: ClusterClient, name: string): Promise<void> {
+  for (const deadline = Date.now() + 10_000; ; ) {
+    try {
+      await countRecords(cluster, name)
+      return
+    } catch (error) {
+      if (Date.now() > deadline) throw error
+      await new Promise(resolve => setTimeout(resolve, 50))
+    }
+  }
+}
+
+async function untilMetadata(
+  cluster: ClusterClient,
+  name: string,
+  done: (partitionsWithLeader: number) => boolean
+): Promise<void> {
   for (;;) {
     const topic = (await cluster.metadata({ topics: [name] })).topics.get(name)
     if (done(topic?.errorCode === 0 ? topic.partitions.filter(({ leader }) => leader >= 0).length : 0)) return

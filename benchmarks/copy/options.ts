@@ -49,6 +49,7 @@ export function parseCopyOptions(args: string[]): CopyOptions {
 
 function positive(name: string, text: string): number {
   const value = Number(text)
-  if (!Number.isSafeInteger(value) || value <= 0) throw new Error(`${name}: a positive whole number, not ${text}\n\n${USAGE}`)
+  if (!Number.isSafeInteger(value) || value <= 0)
+    throw new Error(`${name}: a positive whole number, not ${text}\n\n${USAGE}`)
   return value
 }

@@ -18,7 +18,11 @@ export async function runRelay(batches: { bytes: Buffer; times: number }[], time
   })
   drained.catch(() => undefined)
   await once(sink.listen(0, '127.0.0.1'), 'listening')
-  const relay = new CopierProcess('./relay-copier.ts', { sinkPort: (sink.address() as AddressInfo).port }, { timeoutMs })
+  const relay = new CopierProcess(
+    './relay-copier.ts',
+    { sinkPort: (sink.address() as AddressInfo).port },
+    { timeoutMs }
+  )
   try {
     const { port } = await relay.next('listening')
     const feed = connect(port, '127.0.0.1')

@@ -34,11 +34,16 @@ export function terminalTable(all: CodecFigures[]): string {
   const rows = [['batches', 'copier', ...COLUMNS.map(({ title }) => title)]]
   for (const figures of all) {
     for (const name of COPIERS) {
-      rows.push([codecTitle(figures), COPIER_TITLES[name], ...COLUMNS.map(column => cell(column.of(figures.copiers[name]), column.digits))])
+      rows.push([
+        codecTitle(figures),
+        COPIER_TITLES[name],
+        ...COLUMNS.map(column => cell(column.of(figures.copiers[name]), column.digits))
+      ])
     }
   }
   const ratios = [['batches', 'ratio of runs of the same round', 'median (min–max)']]
-  for (const figures of all) for (const { title, of } of RATIOS) ratios.push([codecTitle(figures), title, cell(of(figures), 2)])
+  for (const figures of all)
+    for (const { title, of } of RATIOS) ratios.push([codecTitle(figures), title, cell(of(figures), 2)])
   return `${aligned(rows)}\n\n${aligned(ratios)}\n`
 }
 
@@ -63,7 +68,10 @@ export function markdown(environment: Environment, rounds: number, all: CodecFig
       '',
       `| copier | ${COLUMNS.map(({ title }) => title).join(' | ')} |`,
       `|---|${COLUMNS.map(() => '---:').join('|')}|`,
-      ...COPIERS.map(name => `| ${COPIER_TITLES[name]} | ${COLUMNS.map(column => cell(column.of(figures.copiers[name]), column.digits)).join(' | ')} |`),
+      ...COPIERS.map(
+        name =>
+          `| ${COPIER_TITLES[name]} | ${COLUMNS.map(column => cell(column.of(figures.copiers[name]), column.digits)).join(' | ')} |`
+      ),
       '',
       '| ratio | median (min–max) |',
       '|---|---:|',
@@ -75,7 +83,7 @@ export function markdown(environment: Environment, rounds: number, all: CodecFig
     '## What the three do',
     '',
     '- **twinlog Mirror**: one topic of 4 partitions, from the first lane that copies to `caughtUp()`, checkpoints included. Batches of 4,500 records pass as they are.',
-    '- **kafkajs loop**: `eachBatch` → `producer.sendBatch` with the same codec, from the first batch to the last acknowledgement. It keeps values, keys, headers and time',
+    '- **kafkajs loop**: `eachBatch` → `producer.sendBatch` with the same codec and as many records a batch, from the first batch to the last acknowledgement. It keeps values, keys, headers and time',
     '  stamps; it is not exact when anything fails.',
     '- **bare TCP relay**: as many bytes as the batches have, in at one socket and out at another (`a.pipe(b)`), into a sink that throws them away. No broker takes part.',
     '',
@@ -105,5 +113,12 @@ function scaled({ median, min, max }: Spread, factor: number): Spread {
 
 function aligned(rows: string[][]): string {
   const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map(row => row[column]?.length ?? 0)))
-  return rows.map(row => row.map((text, column) => (column < 2 ? text.padEnd(widths[column]!) : text.padStart(widths[column]!))).join('  ').trimEnd()).join('\n')
+  return rows
+    .map(row =>
+      row
+        .map((text, column) => (column < 2 ? text.padEnd(widths[column]!) : text.padStart(widths[column]!)))
+        .join('  ')
+        .trimEnd()
+    )
+    .join('\n')
 }

@@ -36,7 +36,9 @@ const rate = (run: Run) => run.records / run.seconds
 const cpuNs = (run: Run) => (run.cpuMicros * 1000) / run.records
 
 export function figuresOf(codec: BenchCodec, rounds: Round[]): CodecFigures {
-  const copiers = Object.fromEntries(COPIERS.map(name => [name, copierFigures(rounds.map(round => round[name]))])) as CodecFigures['copiers']
+  const copiers = Object.fromEntries(
+    COPIERS.map(name => [name, copierFigures(rounds.map(round => round[name]))])
+  ) as CodecFigures['copiers']
   const ratio = (of: (round: Round) => number) => spread(rounds.map(of))
   return {
     codec,

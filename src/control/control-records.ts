@@ -2,7 +2,7 @@ import { TwinlogError } from '../errors.js'
 import type { ProducerLedgerPart } from './ledger-part.js'
 
 export const CONTROL_TOPIC = 'twinlog.control.internal'
-export const CONTROL_VERSION = 1
+const CONTROL_VERSION = 1
 
 export type MoveKind = 'switchover' | 'failover' | 'failback'
 
@@ -31,7 +31,7 @@ interface Common {
   epoch: number
   /** Who wrote it. */
   instance: string
-  /** Wall-clock time of the writer, ISO 8601: for people, never compared. */
+  /** Wall-clock time of the writer, ISO 8601: for people, never ordered by; a record that was written twice is known by it. */
   at: string
 }
 

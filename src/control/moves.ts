@@ -16,6 +16,8 @@ export interface MoveView {
   /** Complete answers only. */
   readonly answers: Map<string, Answer>
   lanes: LaneEnd[]
+  /** From the moment in which lanes may have been closed. */
+  fencing: boolean
   outcome: 'open' | 'joined' | 'aborted' | 'superseded'
   /** Why it was aborted. */
   reason?: string
@@ -37,11 +39,12 @@ export interface ControlView {
   settled: Settled | undefined
   /** Aborts of moves that were opened on another cluster, by epoch. */
   readonly foreignAborts: Map<number, { instance: string; reason: string }>
-  readonly partial: Map<string, AnswerRecord[]>
+  /** Answers as far as they have come in, by epoch and instance. */
+  readonly collected: Map<string, { answer: Answer; parts: Set<number>; seen: Set<string> }>
 }
 
 export function emptyView(): ControlView {
-  return { highestEpoch: 0, moves: new Map(), settled: undefined, foreignAborts: new Map(), partial: new Map() }
+  return { highestEpoch: 0, moves: new Map(), settled: undefined, foreignAborts: new Map(), collected: new Map() }
 }
 
 export function reduceMoves(records: Iterable<ControlRecord>): ControlView {
@@ -62,7 +65,9 @@ export function applyRecord(view: ControlView, record: ControlRecord): void {
       if (known) addAnswer(view, known, record)
       break
     case 'fenced':
-      if (known?.outcome === 'open') known.lanes = mergeLanes(known.lanes, record.lanes)
+      if (!known) break
+      known.fencing = true
+      if (known.outcome === 'open') known.lanes = mergeLanes(known.lanes, record.lanes)
       break
     case 'join':
       // Only who opened the move may decide for it; an abort may come from anybody.
@@ -90,28 +95,49 @@ function openMove(view: ControlView, record: MoveRecord): void {
   for (const earlier of view.moves.values()) {
     if (earlier.outcome === 'open') earlier.outcome = 'superseded'
   }
-  view.moves.set(record.epoch, { record, answers: new Map(), lanes: [], outcome: 'open' })
+  view.moves.set(record.epoch, { record, answers: new Map(), lanes: [], fencing: false, outcome: 'open' })
 }
 
+/**
+ * An instance that was started again in the middle of a move answers twice, and the second answer knows nothing of what the first
+ * process did: both count.
+ */
 function addAnswer(view: ControlView, move: MoveView, record: AnswerRecord): void {
-  const key = `${record.epoch} ${record.instance}`
-  const parts = view.partial.get(key) ?? []
-  // A writer that did not see its first append answered writes the same part again.
-  if (!parts.some(part => part.part === record.part)) parts.push(record)
-  view.partial.set(key, parts)
-  if (parts.length < record.parts) return
-  view.partial.delete(key)
-  move.answers.set(record.instance, {
-    instance: record.instance,
-    topics: unique(parts.flatMap(part => part.topics)),
-    groups: unique(parts.flatMap(part => part.groups)),
-    positions: parts.flatMap(part => part.positions),
-    ledger: {
-      acknowledged: parts.flatMap(part => part.ledger.acknowledged),
-      inDoubt: parts.flatMap(part => part.ledger.inDoubt)
-    }
-  })
+  const { epoch, instance, positions, ledger } = record
+  const key = `${epoch} ${instance}`
+  const known = view.collected.get(key) ?? { answer: emptyAnswer(instance), parts: new Set(), seen: new Set() }
+  view.collected.set(key, known)
+  const { answer, parts, seen } = known
+  // A writer that did not see its first append answered writes the very same record again.
+  const identity = `${record.part} of ${record.parts}, ${record.at}`
+  if (seen.has(identity)) return
+  seen.add(identity)
+  parts.add(record.part)
+  answer.topics = unique([...answer.topics, ...record.topics])
+  answer.groups = unique([...answer.groups, ...record.groups])
+  answer.positions = largestPositions([...answer.positions, ...positions])
+  answer.ledger.acknowledged.push(...ledger.acknowledged)
+  answer.ledger.inDoubt.push(...ledger.inDoubt)
+  if (parts.size >= record.parts) move.answers.set(instance, answer)
 }
+
+function emptyAnswer(instance: string): Answer {
+  return { instance, topics: [], groups: [], positions: [], ledger: { acknowledged: [], inDoubt: [] } }
+}
+
+/** One position per group and partition: everything below the larger one was handled by one of those who report it. */
+export function largestPositions(positions: readonly GroupPosition[]): GroupPosition[] {
+  const merged = new Map<string, GroupPosition>()
+  for (const position of positions) {
+    const key = positionKey(position)
+    const known = merged.get(key)
+    if (!known || known.offset < position.offset) merged.set(key, position)
+  }
+  return [...merged.values()]
+}
+
+export const positionKey = (p: Pick<GroupPosition, 'groupId' | 'topic' | 'partition'>) =>
+  JSON.stringify([p.groupId, p.topic, p.partition])
 
 function settle(view: ControlView, settled: Settled): void {
   if (!view.settled || settled.epoch > view.settled.epoch) view.settled = settled
@@ -160,6 +186,17 @@ export function outcomeOf(
   if (merged.settled && merged.settled.epoch === epoch) return { outcome: 'joined' }
   if (merged.settled && merged.settled.epoch > epoch) return { outcome: 'superseded' }
   return { outcome: 'open' }
+}
+
+/** Moves that may have closed lanes and never came to be; none while a move is under way, which decides about them. */
+export function givenUpMoves(views: ReadonlyMap<string, ControlView>): MoveRecord[] {
+  const { settled, open } = mergeViews(views)
+  if (open) return []
+  const moves = [...views].flatMap(([alias, view]) => [...view.moves.values()].filter(m => m.record.to === alias))
+  return moves
+    .filter(({ record, fencing }) => fencing && record.epoch > (settled?.epoch ?? 0))
+    .filter(({ record }) => outcomeOf(views, record.epoch, record.to).outcome !== 'open')
+    .map(({ record }) => record)
 }
 
 /**

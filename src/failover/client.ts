@@ -1,7 +1,7 @@
 import { EventEmitter } from 'eventemitter3'
 import type { ConsumerConfig } from 'kafkajs'
 import { TwinlogError } from '../errors.js'
-import { orAborted } from './abortable.js'
+import { abortable } from '../util/abortable.js'
 import type { ClientHandle } from './client-handle.js'
 import { ClusterIdentities } from './cluster-identities.js'
 import { ClusterLink } from './cluster-link.js'
@@ -64,7 +64,7 @@ export class FailoverClient {
       local: this.#local,
       logger,
       signal: this.#stop.signal,
-      translators: () => this.#translators.standbys(this.active)
+      standbys: () => this.#translators.standbys(this.active)
     })
     this.#context = this.#createContext()
   }
@@ -81,7 +81,7 @@ export class FailoverClient {
   /** Learns from every cluster that answers where the service works. One that answers is enough. */
   async connect(o: { signal?: AbortSignal | undefined } = {}): Promise<void> {
     this.#opening ??= this.#open()
-    await orAborted(this.#opening, o.signal)
+    await abortable(this.#opening, o.signal)
   }
 
   async disconnect(): Promise<void> {
@@ -132,9 +132,9 @@ export class FailoverClient {
     this.#assertConnected('preflight')
     linkOf(this.#context, to)
     const move = new MoveCoordinator(this.#context, { kind: 'switchover', to, signal: this.#stop.signal })
-    await orAborted(move.survey(), o.signal)
+    await abortable(move.survey(), o.signal)
     const { topics, groups } = move
-    const { ok, checks } = await orAborted(
+    const { ok, checks } = await abortable(
       runPreflight(this.#context, { kind: 'switchover', to, topics, groups }),
       o.signal
     )

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { toTwinlogError, type TwinlogError } from '../errors.js'
 import type { Logger } from '../logger.js'
 import type { Answer } from '../control/moves.js'
+import { LedgerResidue } from './ledger-residue.js'
 import type { ClusterHandle, ConsumerParticipant, ProducerParticipant, QuiesceOptions } from './participants.js'
 
 const RESUME_ATTEMPTS = 6
@@ -14,6 +15,7 @@ export class LocalParticipants {
   readonly #onError: (error: TwinlogError) => void
   /** Those that never came up on the cluster they were moved to: what they remember is of the one before. */
   readonly #stale = new Set<ConsumerParticipant | ProducerParticipant>()
+  readonly #residue = new LedgerResidue()
   #cluster: ClusterHandle | undefined
   /** True between leaving a cluster and resuming on one. */
   #away = false
@@ -33,7 +35,8 @@ export class LocalParticipants {
   }
 
   get topics(): string[] {
-    return [...new Set([...this.#consumers, ...this.#producers].flatMap(participant => participant.topics))]
+    const all = [...this.#consumers, ...this.#producers, this.#residue]
+    return [...new Set(all.flatMap(participant => participant.topics))]
   }
 
   get groups(): string[] {
@@ -46,7 +49,10 @@ export class LocalParticipants {
       this.#consumers.add(consumer)
       // It slipped in behind the move's record: it has handled nothing yet, so it just stops.
       if (this.#away) this.#guard(consumer.quiesce({ mode: 'abandon', timeoutMs: 0 }))
-      return () => this.#consumers.delete(consumer)
+      return () => {
+        this.#consumers.delete(consumer)
+        this.#stale.delete(consumer)
+      }
     }
     const { producer } = participant
     this.#producers.add(producer)
@@ -54,7 +60,10 @@ export class LocalParticipants {
       producer.hold()
       this.#guard(producer.quiesce({ mode: 'abandon', timeoutMs: 0 }))
     }
-    return () => this.#producers.delete(producer)
+    return () => {
+      this.#producers.delete(producer)
+      if (!this.#stale.delete(producer)) this.#residue.keep(producer.ledgerPart())
+    }
   }
 
   /** Leaves the cluster; afterwards no handler starts, nothing is sent, and the positions are final. */
@@ -78,7 +87,7 @@ export class LocalParticipants {
   answer(instance: string): Answer {
     const fresh = <T extends ConsumerParticipant | ProducerParticipant>(all: Set<T>) =>
       [...all].filter(one => !this.#stale.has(one))
-    const parts = fresh(this.#producers).map(producer => producer.ledgerPart())
+    const parts = [...fresh(this.#producers), this.#residue].map(one => one.ledgerPart())
     return {
       instance,
       topics: this.topics,
@@ -95,18 +104,21 @@ export class LocalParticipants {
     this.#away = false
     const all = [...this.#producers, ...this.#consumers]
     if (to !== this.#cluster) for (const participant of all) this.#stale.add(participant)
+    if (to.alias !== this.#cluster?.alias) this.#residue.clear()
     this.#cluster = to
     await Promise.all(all.map(participant => this.#resumeOne(participant, to, signal)))
   }
 
-  /** Producers forget what the standby clusters have. */
+  /** The ledger forgets what the standby clusters have. */
   async trim(reached: (topic: string, partition: number) => Promise<bigint | undefined>): Promise<void> {
-    for (const producer of this.#producers) {
+    const cluster = this.#cluster
+    for (const producer of [...this.#producers, this.#residue]) {
       const partitions = new Map(producer.ledgerPart().acknowledged.map(r => [`${r.topic} ${r.partition}`, r]))
       for (const { topic, partition } of partitions.values()) {
         const offset = await reached(topic, partition)
-        // A move may have begun meanwhile: from then on the ledger is what it is.
-        if (offset !== undefined && !this.#away) producer.replicatedTo(topic, partition, offset)
+        // A move may have begun meanwhile: from then on the ledger is what it is. Behind it, offsets are those of another cluster.
+        if (this.#away || this.#cluster !== cluster) return
+        if (offset !== undefined) producer.replicatedTo(topic, partition, offset)
       }
     }
   }

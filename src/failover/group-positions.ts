@@ -1,11 +1,13 @@
+import { KAFKA_ERRORS } from '../kafka/protocol-errors.js'
 import {
+  type GroupTranslation,
   GroupTranslationReport,
   type GroupTranslationPartition,
   resumeOffset,
   type Translation
 } from '../offsets/translation.js'
 import type { GroupPosition } from '../control/control-records.js'
-import type { Answer } from '../control/moves.js'
+import { type Answer, largestPositions, positionKey } from '../control/moves.js'
 
 /**
  * One position per group and partition. Two instances can name the same partition when it changed hands shortly before the move:
@@ -13,16 +15,9 @@ import type { Answer } from '../control/moves.js'
  * `committed` (a switchover reads it from the old cluster).
  */
 export function mergePositions(answers: Iterable<Answer>, committed: readonly GroupPosition[] = []): GroupPosition[] {
-  const merged = new Map<string, GroupPosition>()
-  const key = (p: GroupPosition) => JSON.stringify([p.groupId, p.topic, p.partition])
-  for (const position of [...answers].flatMap(answer => answer.positions)) {
-    const known = merged.get(key(position))
-    if (!known || known.offset < position.offset) merged.set(key(position), position)
-  }
-  for (const position of committed) {
-    if (!merged.has(key(position))) merged.set(key(position), position)
-  }
-  return [...merged.values()]
+  const reported = largestPositions([...answers].flatMap(answer => answer.positions))
+  const known = new Set(reported.map(positionKey))
+  return [...reported, ...committed.filter(position => !known.has(positionKey(position)))]
 }
 
 /**
@@ -52,4 +47,27 @@ export function planGroups(
     groups.set(groupId, partitions)
   })
   return [...groups].map(([groupId, partitions]) => new GroupTranslationReport(groupId, partitions, at))
+}
+
+/** Which positions of these topics the groups would not find on the target, and why; `codes` says what the broker answered. */
+export function missingPositions(
+  groups: readonly GroupTranslation[],
+  topics: readonly string[],
+  codes: ReadonlyMap<GroupTranslationPartition, number>
+): string[] {
+  return groups.flatMap(({ groupId, partitions }) =>
+    partitions
+      .filter(partition => !partition.applied && topics.includes(partition.source.topic))
+      .map(partition => {
+        const { topic, partition: number, offset } = partition.source
+        return `group ${groupId} at offset ${offset} of ${topic}-${number}: ${whyMissing(partition, codes.get(partition))}`
+      })
+  )
+}
+
+function whyMissing({ target, refused }: GroupTranslationPartition, code: number | undefined): string {
+  if (target.kind === 'unknown') return `the offset has no translation (${target.reason})`
+  if (refused === 'active') return 'the group has members on the target'
+  if (refused === 'diverged') return 'somebody else overwrites it on the target'
+  return `the target refused the commit: ${KAFKA_ERRORS.get(code ?? -1)?.name ?? 'no answer'} (${code ?? 'none'})`
 }

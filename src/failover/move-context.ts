@@ -37,29 +37,31 @@ export function linkOf(context: Pick<MoveContext, 'links'>, alias: string): Clus
 /** A failover must not wait for the cluster it flees from; who can still reach the target says so there. */
 const PATIENCE_MS = 300
 
-/** Instances seen lately on any cluster that answers, this one included. `fleeing`: a cluster that is asked, but not waited for. */
-export async function presentMembers(context: MoveContext, fleeing?: string): Promise<Map<string, TimedHeartbeat>> {
+/**
+ * Instances seen lately on any cluster that answers, this one included. `fleeing`: a cluster that is asked, but not waited for.
+ * `heard` is false when no cluster could be asked: then nobody knows whether this instance is alone.
+ */
+export async function presentMembers(
+  context: MoveContext,
+  fleeing?: string
+): Promise<{ members: Map<string, TimedHeartbeat>; heard: boolean }> {
   const own = context.heartbeat()
   const members = new Map<string, TimedHeartbeat>([[own.instance, { ...own, timestamp: 0n }]])
-  if (!context.options.fleet) return members
+  if (!context.options.fleet) return { members, heard: true }
   const healthy = [...context.links.values()].filter(link => link.healthy)
-  const ask = (link: ClusterLink) => {
-    const answer = link.present(own)
-    if (link.alias !== fleeing) return answer
-    const nobody = new Map<string, TimedHeartbeat>()
-    return Promise.race([answer.catch(() => nobody), sleep(PATIENCE_MS, nobody, { ref: false })])
+  const seen = await Promise.all(
+    healthy.map(link => {
+      const answer = link.present(own).catch(() => undefined)
+      return link.alias === fleeing ? Promise.race([answer, sleep(PATIENCE_MS, undefined, { ref: false })]) : answer
+    })
+  )
+  for (const [instance, heartbeat] of seen.flatMap(answer => [...(answer ?? [])])) {
+    const known = members.get(instance)
+    members.set(instance, {
+      ...heartbeat,
+      topics: [...new Set([...(known?.topics ?? []), ...heartbeat.topics])],
+      groups: [...new Set([...(known?.groups ?? []), ...heartbeat.groups])]
+    })
   }
-  const seen = await Promise.allSettled(healthy.map(ask))
-  for (const result of seen) {
-    if (result.status === 'rejected') continue
-    for (const [instance, heartbeat] of result.value) {
-      const known = members.get(instance)
-      members.set(instance, {
-        ...heartbeat,
-        topics: [...new Set([...(known?.topics ?? []), ...heartbeat.topics])],
-        groups: [...new Set([...(known?.groups ?? []), ...heartbeat.groups])]
-      })
-    }
-  }
-  return members
+  return { members, heard: seen.some(answer => answer !== undefined) }
 }

@@ -1,19 +1,20 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { TwinlogError } from '../errors.js'
-import { closeLanes, openLanes } from '../lineage/promotion.js'
+import { closeLanes } from '../lineage/promotion.js'
 import type { GroupTranslation } from '../offsets/translation.js'
 import type { LinkTranslator } from '../offsets/link-translator.js'
 import { exactNames, matches } from '../util/selector.js'
 import type { AbortRecord, ControlRecord, GroupPosition, LaneEnd, MoveKind } from '../control/control-records.js'
-import { commitGroup, verifyGroup } from './group-commits.js'
-import { mergePositions, planGroups } from './group-positions.js'
+import { commitGroup, type Refusals } from './group-commits.js'
+import { mergePositions, missingPositions, planGroups } from './group-positions.js'
 import { computeLedger, type Ledger } from './ledger.js'
 import { linkOf, type MoveContext, presentMembers } from './move-context.js'
 import { MoveRecorder } from './move-recorder.js'
 import { type Answer, mergeViews, type MoveView, outcomeOf } from '../control/moves.js'
 import { linkName } from './options.js'
+import { reopenLanes } from './reopen-lanes.js'
 
-export const POLL_MS = 100
+const POLL_MS = 100
 /** How long an instance may stay silent before a move goes on (or ends) without it. */
 export const MEMBER_LEASE_MS = 10_000
 const DECIDE_ATTEMPTS = 5
@@ -34,7 +35,7 @@ export class MoveCoordinator {
   translations: GroupTranslation[] = []
   /** True from the moment in which `join` may have been written: nobody may give up alone any more. */
   joining = false
-  readonly #closing: string[] = []
+  #closing = false
 
   constructor(context: MoveContext, o: { kind: MoveKind; to: string; signal: AbortSignal }) {
     this.context = context
@@ -66,7 +67,14 @@ export class MoveCoordinator {
 
   /** Who and what moves: what the instances say they use, and what the option names. */
   async survey(): Promise<void> {
-    const members = await presentMembers(this.context, this.kind === 'failover' ? this.from : undefined)
+    const forced = this.kind === 'failover'
+    const { members, heard } = await presentMembers(this.context, forced ? this.from : undefined)
+    if (!heard && !forced) throw nobodyHeard(this)
+    if (!heard) {
+      this.recorder.decide(
+        'no cluster could say which other instances are alive: went on as if there were none, so whatever others have done is not in this evidence'
+      )
+    }
     this.members = [...members.keys()]
     const { topics } = this.context.options
     const used = [...members.values()].flatMap(member => member.topics)
@@ -104,9 +112,14 @@ export class MoveCoordinator {
     }
   }
 
+  /** What the control topics say about it. */
+  get decision(): Pick<MoveView, 'outcome' | 'reason'> {
+    return outcomeOf(this.context.views(), this.epoch, this.to)
+  }
+
   assertOpen(): void {
     this.signal.throwIfAborted()
-    const { outcome, reason } = outcomeOf(this.context.views(), this.epoch, this.to)
+    const { outcome, reason } = this.decision
     if (outcome === 'open') return
     const why = outcome === 'superseded' ? 'a later move took its place' : (reason ?? outcome)
     throw new TwinlogError(
@@ -121,15 +134,16 @@ export class MoveCoordinator {
     await this.target.refresh().catch(() => undefined)
     const winner = this.view?.record.instance
     if (winner !== undefined && winner !== this.context.options.instanceId) return false
-    return outcomeOf(this.context.views(), this.epoch, this.to).outcome === 'open'
+    return this.decision.outcome === 'open'
   }
 
   /** Ends the lanes of these topics and tells everybody where. */
   async close(topics: string[]): Promise<LaneEnd[]> {
     if (topics.length === 0) return []
     const { service, logger } = this.context.options
-    // Noted before it is done: a failure half way leaves closed lanes behind as well.
-    this.#closing.push(...topics)
+    // Told before it is done: when this instance dies half way, the others know that lanes may wait for being opened again.
+    if (!this.#closing) await this.target.append(this.#record({ type: 'fenced', lanes: [] }))
+    this.#closing = true
     const { lanes } = await closeLanes({
       target: this.target.client,
       link: linkName(this.context.options, this.from, this.to),
@@ -145,16 +159,7 @@ export class MoveCoordinator {
 
   /** Gives the lanes that this move closed back to their Mirror; for a move that did not come to be. */
   async reopen(): Promise<void> {
-    if (this.#closing.length === 0) return
-    const { service, logger } = this.context.options
-    const link = linkName(this.context.options, this.from, this.to)
-    await openLanes({
-      target: this.target.client,
-      link,
-      topics: this.#closing,
-      move: { service, epoch: this.epoch },
-      logger
-    })
+    if (this.#closing) await reopenLanes(this.context, { from: this.from, to: this.to, epochs: [this.epoch] })
   }
 
   /** Topics that instances reported only with their answers. */
@@ -164,23 +169,24 @@ export class MoveCoordinator {
     )
   }
 
-  /** Translates what the members had handled and commits it on the target; read again and repaired. */
+  /** Translates what the members had handled and commits it on the target; `missing` says which positions are not there, and why. */
   async moveGroups(
     committed: readonly GroupPosition[] = []
-  ): Promise<{ partitions: number; applied: number; repaired: number }> {
+  ): Promise<{ partitions: number; applied: number; repaired: number; missing: string[] }> {
     const positions = mergePositions(this.answers.values(), committed)
     const translations = await this.translator.translateMany(positions)
     this.translations = planGroups(positions, translations, new Date())
+    const refusals: Refusals = new Map()
     let repaired = 0
     for (const group of this.translations) {
-      await commitGroup(this.target.client, group, this.signal)
-      repaired += await verifyGroup(this.target.client, group, this.signal)
+      repaired += await commitGroup(this.target.client, group, refusals, this.signal)
     }
     const partitions = this.translations.flatMap(group => group.partitions)
     return {
       partitions: partitions.length,
       applied: partitions.filter(partition => partition.applied).length,
-      repaired
+      repaired,
+      missing: missingPositions(this.translations, this.topics, refusals)
     }
   }
 
@@ -201,7 +207,7 @@ export class MoveCoordinator {
     const { kind, from, to } = this
     this.joining = true
     await this.#decide(this.#record({ type: 'join', kind, from, to }))
-    const { outcome, reason } = outcomeOf(this.context.views(), this.epoch, to)
+    const { outcome, reason } = this.decision
     if (outcome !== 'joined') {
       throw new TwinlogError(
         'TWINLOG_MOVE_ABORTED',
@@ -227,7 +233,7 @@ export class MoveCoordinator {
       await linkOf(this.context, this.from).append(record)
       await linkOf(this.context, this.from).refresh()
     }
-    return outcomeOf(this.context.views(), this.epoch, this.to).outcome === 'aborted'
+    return this.decision.outcome === 'aborted'
   }
 
   /** An append whose answer got lost may have been written: only the log knows. */
@@ -252,6 +258,11 @@ export class MoveCoordinator {
     const metadata = await this.target.client.metadata()
     return [...metadata.topics.keys()]
   }
+}
+
+function nobodyHeard({ kind, to }: MoveCoordinator): TwinlogError {
+  const message = `${kind} to ${to}: no cluster could say which instances of the service are alive, so nobody knows who has to stop; nothing was changed, try again`
+  return new TwinlogError('TWINLOG_UNREACHABLE', message, { cluster: to, retriable: true })
 }
 
 const unique = (values: string[]) => [...new Set(values)]

@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { TwinlogError } from '../errors.js'
 import type { Logger } from '../logger.js'
 import type { ClusterLink } from './cluster-link.js'
 import type { AnswerRecord, MoveRecord } from '../control/control-records.js'
@@ -37,27 +38,31 @@ export async function writeAnswer(o: ParticipationContext & { instance: string; 
 }
 
 /**
- * Ends a planned move whose driver has died, so that everybody goes back to work. Its heartbeats say that it is still driving;
- * the longer of monotonic and wall-clock time counts, because the monotonic clock stops in a suspended machine.
+ * Looks after the instance that drives a move. When it has died, a planned move is ended, so that everybody goes back to work; a
+ * failover has no way back that is known to work, so people are told (`abandoned`) what to do. Its heartbeats say that it is still
+ * driving; the longer of monotonic and wall-clock time counts, because the monotonic clock stops in a suspended machine.
  */
-export async function watchInitiator(o: ParticipationContext & { own: () => Heartbeat }): Promise<void> {
-  const { epoch, instance: initiator } = o.record
+export async function watchInitiator(
+  o: ParticipationContext & { own: () => Heartbeat; abandoned: (error: TwinlogError) => void }
+): Promise<void> {
+  const { epoch, instance: initiator, kind } = o.record
   let seen = clocks()
   while (o.isOpen()) {
     await sleep(LOOK_MS, undefined, { signal: o.signal, ref: false }).catch(() => undefined)
     if (!o.isOpen()) return
     try {
-      const present = await o.link.present(o.own())
-      if (present.get(initiator)?.driving === epoch) seen = clocks()
+      const own = o.own()
+      if (await isDriven(o, own)) seen = clocks()
       // A heartbeat counts as present for a while, so part of the lease is over before it vanishes.
       if (since(seen) < INITIATOR_LEASE_MS - PRESENCE_WINDOW_MS) continue
       const reason = `${initiator}, which drove the move, gave no sign for ${INITIATOR_LEASE_MS / 1000} s`
+      if (kind === 'failover') return o.abandoned(leftAlone(o.record, reason))
       const { service } = o.record
       await o.link.append({
         type: 'abort',
         service,
         epoch,
-        instance: o.own().instance,
+        instance: own.instance,
         at: new Date().toISOString(),
         reason
       })
@@ -69,6 +74,21 @@ export async function watchInitiator(o: ParticipationContext & { own: () => Hear
       )
     }
   }
+}
+
+/** An instance that was started again under its old name does not drive what it began before. */
+async function isDriven({ record, link }: ParticipationContext, own: Heartbeat): Promise<boolean> {
+  const { instance, epoch } = record
+  if (own.instance === instance) return own.driving === epoch
+  const present = await link.present(own)
+  return present.get(instance)?.driving === epoch
+}
+
+function leftAlone({ epoch, from, to }: MoveRecord, reason: string): TwinlogError {
+  const message =
+    `failover ${epoch} from ${from} to ${to} is not decided, and nobody goes on with it: ${reason}. ` +
+    `Consumers and producers stand still until an instance of the service calls failover('${to}'), which continues it`
+  return new TwinlogError('TWINLOG_MOVE_ABORTED', message, { cluster: to, retriable: true })
 }
 
 export function answerRecords(move: MoveRecord, instance: string, answer: Answer): AnswerRecord[] {

@@ -1,15 +1,10 @@
+import { randomBytes } from 'node:crypto'
 import { hostname } from 'node:os'
 import { InvalidOptionError } from '../errors.js'
+import { assertCluster } from '../kafka/cluster-config.js'
 import type { ClusterConfig } from '../kafka/types.js'
 import { consoleLogger, type Logger } from '../logger.js'
-import {
-  assertCluster,
-  assertKnownKeys,
-  assertLogger,
-  assertName,
-  assertObject,
-  assertSelector
-} from '../util/options.js'
+import { assertKnownKeys, assertLogger, assertName, assertObject, assertSelector } from '../util/options.js'
 import type { Selector } from '../util/selector.js'
 
 export interface FailoverOptions {
@@ -23,8 +18,8 @@ export interface FailoverOptions {
   /** Name of the service: its instances move together, other services on the same clusters stay. */
   service: string
   /**
-   * Name of this process within the service.
-   * @defaultValue host name and process id
+   * Name of this process within the service. A name that stays over restarts is fine; two processes at once must not share it.
+   * @defaultValue host name, process id, and a random suffix for each client
    */
   instanceId?: string | undefined
   /**
@@ -80,7 +75,7 @@ export function resolveFailoverOptions(options: FailoverOptions): ResolvedFailov
   const {
     active,
     service,
-    instanceId = `${hostname()}-${process.pid}`,
+    instanceId = `${hostname()}-${process.pid}-${randomBytes(3).toString('hex')}`,
     topics,
     links = {},
     mode,

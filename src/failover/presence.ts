@@ -3,7 +3,7 @@ import { listOffsetsRequest } from '../kafka/requests/list-offsets.js'
 import { TopicLog } from '../lineage/topic-log.js'
 
 /** Apart from the control topic, because its records must be kept for ever and heartbeats must not. */
-export const PRESENCE_TOPIC = 'twinlog.presence.internal'
+const PRESENCE_TOPIC = 'twinlog.presence.internal'
 export const PRESENCE_WINDOW_MS = 10_000
 const RETENTION_MS = 3_600_000
 

@@ -15,17 +15,20 @@ export class InDoubtRecords {
   #keys = 0
 
   add({ topic, partition, key }: ExposedMessage): void {
+    const keys = key === null || key === undefined ? [] : [typeof key === 'string' ? key : key.toString('utf8')]
+    this.addAll({ topic, partition, count: 1, keys })
+  }
+
+  addAll({ topic, partition, count, keys, keysOmitted = 0 }: InDoubtSends): void {
     const id = `${partition} ${topic}`
     let entry = this.#entries.get(id)
     if (entry === undefined) this.#entries.set(id, (entry = { topic, partition, count: 0, keys: [] }))
-    entry.count++
-    if (key === null || key === undefined) return
-    if (this.#keys >= MAX_IN_DOUBT_KEYS) {
-      entry.keysOmitted = (entry.keysOmitted ?? 0) + 1
-      return
-    }
-    this.#keys++
-    entry.keys.push(typeof key === 'string' ? key : key.toString('utf8'))
+    entry.count += count
+    const kept = keys.slice(0, MAX_IN_DOUBT_KEYS - this.#keys)
+    this.#keys += kept.length
+    entry.keys.push(...kept)
+    const omitted = keysOmitted + keys.length - kept.length
+    if (omitted > 0) entry.keysOmitted = (entry.keysOmitted ?? 0) + omitted
   }
 
   clear(): void {

@@ -174,9 +174,13 @@ export class FailoverProducer {
     this.#release()
   }
 
+  /** The client keeps this producer's part of the ledger; what comes afterwards starts from nothing. */
   #unregister(): void {
-    this.#leaveClient?.()
+    if (this.#leaveClient === undefined) return
+    this.#leaveClient()
     this.#leaveClient = undefined
+    this.#acknowledged.clear()
+    this.#inDoubt.clear()
   }
 
   async #open(cluster: ClusterHandle): Promise<void> {

@@ -27,7 +27,9 @@ export async function runMove(context: MoveContext, request: MoveRequest): Promi
   const move = new MoveCoordinator(context, request)
   const deadline = performance.now() + request.timeoutMs
   let preflight: PreflightReport = { ok: false, checks: [] }
-  context.machine.transition('preflight', `${request.kind} from ${move.from} to ${request.to}`)
+  // A move that its driver left behind is taken over from where it stands.
+  if (context.machine.resting)
+    context.machine.transition('preflight', `${request.kind} from ${move.from} to ${request.to}`)
   try {
     preflight = await move.recorder.step(
       'preflight',
@@ -103,11 +105,13 @@ async function checkBefore(move: MoveCoordinator, request: MoveRequest, deadline
 }
 
 /** Writes the abort unless somebody has decided already, and goes where the decision says. */
-async function giveUp(move: MoveCoordinator, failure: TwinlogError): Promise<void> {
+export async function giveUp(
+  move: Pick<MoveCoordinator, 'epoch' | 'undecided' | 'abort' | 'decision' | 'reopen' | 'context'>,
+  failure: TwinlogError
+): Promise<void> {
   const { logger } = move.context.options
   // A later move that took this one's place is the place where things go on.
-  const stillOpen = await move.undecided()
-  if (stillOpen) {
+  if (await move.undecided()) {
     await move.abort(`${failure.code}: ${failure.message}`).catch((error: unknown) => {
       logger.error(
         { epoch: move.epoch, error: String(error) },
@@ -115,11 +119,12 @@ async function giveUp(move: MoveCoordinator, failure: TwinlogError): Promise<voi
       )
     })
   }
-  if (stillOpen) {
+  // Not when it was joined after all, or nobody knows: copying into lanes that the service writes to would split them.
+  if (move.decision.outcome === 'aborted') {
     await move.reopen().catch((error: unknown) => {
       logger.error(
         { epoch: move.epoch, error: String(error) },
-        'the move was aborted after it had closed lanes, and they could not be opened again: their mirror stands still until they are'
+        'the move was aborted after it had closed lanes, and they could not be opened yet: their mirror stands still until they are'
       )
     })
   }

@@ -13,6 +13,16 @@ export interface PartitionEnd {
   highWatermark: bigint
 }
 
+/** Whether the target has everything up to this end. Where there is no lane, only an empty partition is complete. */
+export function isComplete(end: Pick<PartitionEnd, 'start' | 'highWatermark'>, reached: bigint | undefined): boolean {
+  return reached === undefined ? end.highWatermark === end.start : reached >= end.highWatermark
+}
+
+/** True when the source deleted records before its lane came to them: the lane goes on behind them, as if it had everything. */
+export function wasOvertaken(end: Pick<PartitionEnd, 'start'>, reached: bigint | undefined): boolean {
+  return reached !== undefined && reached < end.start
+}
+
 export interface OpenTransaction {
   topic: string
   partition: number

@@ -37,7 +37,7 @@ export interface StateChange {
   at: Date
 }
 
-export function canTransition(from: FailoverState, to: FailoverState): boolean {
+function canTransition(from: FailoverState, to: FailoverState): boolean {
   return (transitions[from] as readonly FailoverState[]).includes(to)
 }
 

@@ -1,9 +1,10 @@
 import { TwinlogError } from '../errors.js'
 import type { GroupPosition } from '../control/control-records.js'
-import { committedOffsets } from './group-commits.js'
+import type { ClusterClient } from '../kafka/cluster.js'
+import { committedOffsets } from '../offsets/group-offsets.js'
 import { linkOf, presentMembers } from './move-context.js'
 import { MEMBER_LEASE_MS, type MoveCoordinator } from './move-coordinator.js'
-import { openTransactions, type PartitionEnd, readEnds } from './source-ends.js'
+import { isComplete, openTransactions, type PartitionEnd, readEnds, wasOvertaken } from './source-ends.js'
 
 /** The planned move, from its record to its decision: nothing is lost or repeated, or it is aborted. */
 export async function driveSwitchover(move: MoveCoordinator, o: { deadline: number }): Promise<void> {
@@ -46,11 +47,13 @@ export async function driveSwitchover(move: MoveCoordinator, o: { deadline: numb
     lanes => `${lanes.length} lanes`
   )
   assertComplete(move, fence)
-  await recorder.step(
+  const { missing } = await recorder.step(
     'move groups',
     () => move.moveGroups(committed),
     r => `${r.applied} of ${r.partitions} positions committed, ${r.repaired} repaired`
   )
+  // Without its position a group would begin at the log's start or end there: records repeated, or skipped for ever.
+  if (missing.length > 0) throw aborted(move, `positions could not be moved: ${missing.join('; ')}`)
   await recorder.step(
     'join',
     () => move.join(),
@@ -67,8 +70,9 @@ async function awaitStopped(move: MoveCoordinator, opened: number, deadline: num
     if (now > deadline) throw aborted(move, `${move.missing.join(', ')} did not stop in time`)
     if (now < nextLook) return false
     nextLook = now + 1_000
-    const present = await presentMembers(move.context)
-    const gone = move.missing.filter(instance => !present.has(instance))
+    const { members, heard } = await presentMembers(move.context)
+    if (!heard) return false
+    const gone = move.missing.filter(instance => !members.has(instance))
     if (gone.length > 0) throw aborted(move, `${gone.join(', ')} gave no sign for ${MEMBER_LEASE_MS / 1000} s`)
     return false
   })
@@ -78,6 +82,13 @@ async function awaitStopped(move: MoveCoordinator, opened: number, deadline: num
 async function drain(move: MoveCoordinator, deadline: number): Promise<PartitionEnd[]> {
   const source = linkOf(move.context, move.from)
   const fence = await readEnds(source.client, move.topics)
+  const reached = await Promise.all(fence.map(end => move.translator.reached(end.topic, end.partition)))
+  const lost = fence.findIndex((end, index) => wasOvertaken(end, reached[index]))
+  const end = fence[lost]
+  if (end) {
+    const problem = `retention of ${move.from} deleted records of ${end.topic}-${end.partition} from offset ${reached[lost]} up to ${end.start} before they were copied; see what the Mirror says about this gap, and try again`
+    throw aborted(move, problem)
+  }
   await waitForReached(move, fence, deadline)
   return fence
 }
@@ -88,7 +99,7 @@ async function waitForReached(move: MoveCoordinator, ends: PartitionEnd[], deadl
   let stuck: PartitionEnd[] = []
   await move.until(async () => {
     const reached = await Promise.all(behind.map(end => move.translator.reached(end.topic, end.partition)))
-    behind = behind.filter((end, index) => end.highWatermark > end.start && (reached[index] ?? -1n) < end.highWatermark)
+    behind = behind.filter((end, index) => !isComplete(end, reached[index]))
     if (behind.length === 0) return true
     if (performance.now() < deadline) return false
     const now = await readEnds(source.client, [...new Set(behind.map(end => end.topic))])
@@ -153,14 +164,19 @@ async function verify(move: MoveCoordinator, fence: PartitionEnd[], deadline: nu
 async function sourceCommits(move: MoveCoordinator): Promise<GroupPosition[]> {
   const groups = new Set([...move.groups, ...[...move.answers.values()].flatMap(answer => answer.groups)])
   const source = linkOf(move.context, move.from)
-  const commits = await Promise.all([...groups].map(group => committedOffsets(source.client, group, move.signal)))
+  const commits = await Promise.all([...groups].map(group => positionsOf(source.client, group, move.signal)))
   return commits.flat()
+}
+
+async function positionsOf(cluster: ClusterClient, groupId: string, signal: AbortSignal): Promise<GroupPosition[]> {
+  const committed = await committedOffsets(cluster, groupId, { all: true, signal })
+  return committed.map(({ topic, partition, offset }) => ({ groupId, topic, partition, offset }))
 }
 
 function assertComplete(move: MoveCoordinator, fence: PartitionEnd[]): void {
   for (const end of fence) {
     const lane = move.lanes.find(l => l.topic === end.topic && l.partition === end.partition)
-    if (end.highWatermark === end.start || (lane && lane.reached >= end.highWatermark)) continue
+    if (isComplete(end, lane?.reached)) continue
     throw aborted(
       move,
       `${end.topic}-${end.partition} was closed at ${lane?.reached ?? 'no lane'}, before its end ${end.highWatermark}`

@@ -2,6 +2,7 @@ import { LinkTranslator } from '../offsets/link-translator.js'
 import type { ClusterLink } from './cluster-link.js'
 import { linkOf } from './move-context.js'
 import { linkName, type ResolvedFailoverOptions } from './options.js'
+import type { Standbys } from './trim-loop.js'
 
 /** One translator per link, on the connection that is there anyway; a new one when that connection was replaced. */
 export class Translators {
@@ -27,9 +28,10 @@ export class Translators {
     return translator
   }
 
-  /** To every other cluster that answers. */
-  standbys(from: string): Map<string, LinkTranslator> {
-    const others = [...this.#links.values()].filter(link => link.alias !== from && link.healthy)
-    return new Map(others.map(link => [link.alias, this.get(from, link.alias)]))
+  /** To every other cluster; `undefined` for those that do not answer. */
+  standbys(from: string): Standbys {
+    const others = [...this.#links.values()].filter(link => link.alias !== from)
+    const routes = others.map(link => [link.alias, link.healthy ? this.get(from, link.alias) : undefined] as const)
+    return { from, to: new Map(routes) }
   }
 }

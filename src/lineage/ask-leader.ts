@@ -17,7 +17,14 @@ export function askLeader<T>(
       partitions: [{ topic, partition }],
       moved: () => {
         const message = `${cluster.alias}: broker ${node} did not answer ${request.apiName} and no longer leads ${topic}-${partition}`
-        reject(new TwinlogError('TWINLOG_UNREACHABLE', message, { cluster: cluster.alias, topic, partition, retriable: true }))
+        reject(
+          new TwinlogError('TWINLOG_UNREACHABLE', message, {
+            cluster: cluster.alias,
+            topic,
+            partition,
+            retriable: true
+          })
+        )
       }
     })
     cluster.send({ node }, request).finally(stop).then(resolve, reject)

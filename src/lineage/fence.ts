@@ -18,12 +18,13 @@ export interface FenceResult {
   epoch: number
 }
 
+const CONCURRENT_TRANSACTIONS = 51
 const TRANSACTION_TIMEOUT_MS = 60_000
 const FENCE_TIMEOUT_MS = 60_000
 const MARKER_POLL_MS = 10
 const MARKER_WAIT_MS = 5_000
 
-export const transactionalIdOf = (link: string) => `twinlog.${link}`
+const transactionalIdOf = (link: string) => `twinlog.${link}`
 
 /** Takes the link's transactional id: the producer id stays the same, the epoch goes up by one. */
 export async function initLinkProducer(cluster: ClusterClient, link: string): Promise<FenceResult> {
@@ -62,6 +63,7 @@ export async function fencePartitions(o: {
     try {
       await emptyTransaction(o.cluster, transactionalId, identity, o.partitions)
       await markersShow(o.cluster, identity, o.partitions)
+      await endTransaction(o.cluster, transactionalId, identity)
       return identity
     } catch (error) {
       o.logger.info({ error, epoch: identity.epoch, transactionalId }, 'fence not complete, taking the next epoch')
@@ -83,17 +85,26 @@ async function emptyTransaction(
     const failed = answer.partitions.find(partition => partition.errorCode !== 0)
     if (!failed) break
     // The previous transaction's markers are still being written: the same epoch may ask again.
-    if (failed.errorCode !== 51)
+    if (failed.errorCode !== CONCURRENT_TRANSACTIONS)
       throw kafkaError(failed.errorCode, `AddPartitionsToTxn of ${transactionalId}`, {
         cluster: cluster.alias,
         ...failed
       })
     await sleep(MARKER_POLL_MS)
   }
+  await endTransaction(cluster, transactionalId, identity)
+}
+
+/**
+ * The first success means that the commit is decided. A second one means that it is complete: every marker is replicated to the
+ * in-sync replicas and below the high watermark, and so is everything that stood before it.
+ */
+async function endTransaction(cluster: ClusterClient, transactionalId: string, identity: FenceResult): Promise<void> {
+  const producer = { transactionalId, producerId: identity.producerId, producerEpoch: identity.epoch }
   for (;;) {
     const answer = await cluster.send({ transactionalId }, endTxnRequest({ ...producer, commit: true }))
     if (answer.errorCode === 0) return
-    if (answer.errorCode !== 51)
+    if (answer.errorCode !== CONCURRENT_TRANSACTIONS)
       throw kafkaError(answer.errorCode, `EndTxn of ${transactionalId}`, { cluster: cluster.alias })
     await sleep(MARKER_POLL_MS)
   }
@@ -172,7 +183,7 @@ async function backOff(
 }
 
 /** Another fence came in between (invalid epoch, producer fenced, concurrent transactions): the answer is the next epoch. */
-const RESTARTED_BY = new Set([47, 51, 90])
+const RESTARTED_BY = new Set([47, CONCURRENT_TRANSACTIONS, 90])
 
 function byTopic(partitions: FencePartition[]): { topic: string; partitions: number[] }[] {
   const topics = new Map<string, number[]>()

@@ -95,6 +95,13 @@ export class GapTable {
     }
   }
 
+  /** Whether exactly this gap is in the table. */
+  knows(gap: Gap): boolean {
+    const index = this.#indexAtOrBefore(Number(gap.ordinal))
+    const known = index < 0 ? undefined : this.at(index)
+    return known?.ordinal === gap.ordinal && known.length === gap.length && known.from === gap.from
+  }
+
   at(index: number): Gap {
     const before = this.#skippedThrough(index - 1)
     const ordinal = this.#ordinals[index] as number
@@ -119,9 +126,9 @@ export class GapTable {
   }
 
   #assertKnown(gap: Gap): void {
+    if (this.knows(gap)) return
     const index = this.#indexAtOrBefore(Number(gap.ordinal))
     const known = index < 0 ? undefined : this.at(index)
-    if (known && known.ordinal === gap.ordinal && known.length === gap.length && known.from === gap.from) return
     throw new TwinlogError(
       'TWINLOG_STATE_INVALID',
       `two plans disagree at ordinal ${gap.ordinal}: gap ${gap.from}+${gap.length} against ${known ? `${known.from}+${known.length} at ordinal ${known.ordinal}` : 'none'}`,

@@ -16,6 +16,7 @@ export class LaneState {
   #gate: GateEntry | undefined
   #chunks: GapChunk[] = []
   #table: GapTable | undefined
+  #handedOut = false
 
   constructor(key: string) {
     this.key = key
@@ -69,6 +70,7 @@ export class LaneState {
     }
     // Words can come late (two owners fence at once, compaction moves a repeated one back); which epoch is later is a fact of the broker.
     const later = this.#epochs.findIndex(other => other.producerId === epoch.producerId && other.epoch > epoch.epoch)
+    this.#unpack()
     this.#epochs.splice(later < 0 ? this.#epochs.length : later, 0, epoch)
     this.#table = undefined
     return true
@@ -80,11 +82,21 @@ export class LaneState {
     this.#checkpoint = entry
   }
 
+  /** Last one wins, but the late word of a move that a later one of the same service has overtaken counts no more. */
   setGate(entry: GateEntry): void {
+    if (this.#gate?.service === entry.service && this.#gate.moveEpoch > entry.moveEpoch) return
     this.#gate = entry
   }
 
   addGaps(chunk: GapChunk): void {
+    if (this.#followsOn(chunk)) {
+      // A table that was handed out stays as it is.
+      if (this.#handedOut) this.#table = this.#table?.clone()
+      this.#handedOut = false
+      for (const gap of chunk.gaps) this.#table?.append(gap)
+      return
+    }
+    this.#unpack()
     this.#chunks.push(chunk)
     this.#table = undefined
   }
@@ -92,7 +104,37 @@ export class LaneState {
   /** The lane's plan as far as it is written down. */
   gaps(): GapTable {
     this.#table ??= this.#buildTable()
+    this.#handedOut = true
     return this.#table
+  }
+
+  /**
+   * The usual case: a lane that was never fenced, whose chunks come in order or repeat what is known. Such gaps live in the table
+   * only, 16 bytes each; a busy transactional source makes a million a day. What does not fit is kept as a chunk, and only who asks
+   * for this lane's gaps hears of it.
+   */
+  #followsOn(chunk: GapChunk): boolean {
+    if (!this.#birth || this.#epochs.length > 0 || this.#chunks.length > 0) return false
+    if (chunk.producerId !== this.#birth.producerId || chunk.epoch !== 0) return false
+    this.#table ??= new GapTable(this.#birth.first)
+    let skipped = this.#table.totalSkipped
+    let end = this.#table.size === 0 ? this.#birth.first - 1n : this.#table.at(this.#table.size - 1).ordinal
+    for (const gap of chunk.gaps) {
+      if (gap.ordinal <= end && !this.#table.knows(gap)) return false
+      if (gap.ordinal <= end) continue
+      if (gap.length <= 0n || gap.from !== gap.ordinal + skipped) return false
+      skipped += gap.length
+      end = gap.ordinal
+    }
+    return true
+  }
+
+  /** Back to chunks, which can be sorted and voided. */
+  #unpack(): void {
+    if (this.#chunks.length > 0 || !this.#birth || !this.#table || this.#table.size === 0) return
+    const table = this.#table
+    const gaps = Array.from({ length: table.size }, (_unused, index) => table.at(index))
+    this.#chunks = [{ producerId: this.#birth.producerId, epoch: 0, gaps }]
   }
 
   #buildTable(): GapTable {
@@ -120,12 +162,8 @@ export class LaneState {
     }
     const table = new GapTable(this.#birth.first)
     for (const gap of [...byOrdinal.values()].sort((a, b) => (a.ordinal < b.ordinal ? -1 : 1))) table.append(gap)
-    if (this.#chunks.length > 1) {
-      const gaps = Array.from({ length: table.size }, (_unused, index) => table.at(index))
-      const epoch = this.currentEpoch ?? birthEpoch(this.#birth.producerId)
-      // Kept as one chunk of the identity it now belongs to, so that later folds stay cheap.
-      this.#chunks = gaps.length > 0 ? [{ producerId: epoch.producerId, epoch: epoch.epoch, gaps }] : []
-    }
+    // Nothing to sort or void is left: from here on the table is enough.
+    if (this.#epochs.length === 0) this.#chunks = []
     return table
   }
 

@@ -2,7 +2,7 @@ import type { ClusterClient } from '../kafka/cluster.js'
 import { decodeEntry, encodeEntry } from './state-values.js'
 import { TopicLog } from './topic-log.js'
 
-export const LINKS_TOPIC = 'twinlog.links.internal'
+const LINKS_TOPIC = 'twinlog.links.internal'
 
 /** Whose data a producer id marks. */
 export interface LinkOrigin {

@@ -7,6 +7,8 @@ import type { LaneState } from './lane-state.js'
 import { LinkState } from './link-state.js'
 import { TargetLog } from './target-log.js'
 
+const CLOSE_ROUNDS = 10
+
 export interface ClosedLane {
   topic: string
   partition: number
@@ -20,7 +22,8 @@ export interface ClosedLane {
 
 /**
  * Ends the lanes of these source topics for a move: first the word (`closed`, so that whoever is fenced learns why), then the
- * marker of a new epoch in every target partition, then a look at where each lane ends. Other lanes of the link go on.
+ * marker of a new epoch in every target partition, both again for what was born or opened meanwhile, then a look at where each lane
+ * ends. Other lanes of the link go on.
  */
 export async function closeLanes(o: {
   target: ClusterClient
@@ -31,50 +34,97 @@ export async function closeLanes(o: {
   signal?: AbortSignal | undefined
 }): Promise<{ lanes: ClosedLane[] }> {
   const state = await openState(o)
-  const lanes = [...state.lanes].filter(
-    lane => lane.birth && (o.topics === 'all' || o.topics.includes(lane.birth.sourceTopic))
-  )
-  await Promise.all(
-    lanes.map(lane => state.writeGate(lane.key, { state: 'closed', service: o.move.service, moveEpoch: o.move.epoch }))
-  )
+  const lanes = new Map<string, LaneState>()
+  for (let round = 1; ; round++) {
+    const wanted = [...state.lanes].filter(
+      lane => lane.birth && (o.topics === 'all' || o.topics.includes(lane.birth.sourceTopic))
+    )
+    // Born since the last look, or opened again behind it by somebody who did not know of this move.
+    const open = await living(
+      o.target,
+      wanted.filter(lane => !lanes.has(lane.key) || !isClosedBy(o.move, lane))
+    )
+    if (open.length === 0) break
+    if (round > CLOSE_ROUNDS) throw notClosed(o, open)
+    await closeRound(state, open, o)
+    for (const lane of open) lanes.set(lane.key, lane)
+    // Read again behind the fence: the last gaps and epochs of the fenced writers are in now, and nothing can follow.
+    await state.refresh()
+  }
+  return { lanes: await Promise.all([...lanes.values()].map(lane => closedLane(o.target, lane))) }
+}
+
+interface Closing {
+  target: ClusterClient
+  link: string
+  move: { service: string; epoch: number }
+  logger: Logger
+  signal?: AbortSignal | undefined
+}
+
+async function closeRound(state: LinkState, lanes: LaneState[], o: Closing): Promise<void> {
+  const { service, epoch: moveEpoch } = o.move
+  const later = lanes.find(({ gate }) => gate?.service === service && gate.moveEpoch > moveEpoch)
+  if (later) {
+    throw new TwinlogError(
+      'TWINLOG_MOVE_ABORTED',
+      `move ${later.gate?.moveEpoch} of service ${service} decides about lane ${later.key} of link ${o.link}: move ${moveEpoch} came too late`,
+      { cluster: o.target.alias }
+    )
+  }
+  await Promise.all(lanes.map(lane => state.writeGate(lane.key, { state: 'closed', service, moveEpoch })))
   await fencePartitions({
     cluster: o.target,
     link: o.link,
-    partitions: lanes.map(lane => ({
-      topic: lane.birth?.targetTopic ?? '',
-      partition: lane.birth?.targetPartition ?? 0
-    })),
+    partitions: lanes.flatMap(({ birth }) =>
+      birth ? [{ topic: birth.targetTopic, partition: birth.targetPartition }] : []
+    ),
     logger: o.logger,
     signal: o.signal
   })
-  // Read again behind the fence: the last gaps and epochs of the fenced writers are in now, and nothing can follow.
-  await state.refresh()
-  return { lanes: await Promise.all(lanes.map(lane => closedLane(o.target, lane))) }
+}
+
+function isClosedBy(move: { service: string; epoch: number }, { gate }: LaneState): boolean {
+  return gate?.state === 'closed' && gate.service === move.service && gate.moveEpoch === move.epoch
+}
+
+function notClosed(o: Closing, lanes: LaneState[]): TwinlogError {
+  const places = lanes.map(({ birth }) => `${birth?.sourceTopic}-${birth?.sourcePartition}`).join(', ')
+  return new TwinlogError(
+    'TWINLOG_MOVE_ABORTED',
+    `lanes of link ${o.link} were opened again each time move ${o.move.epoch} of service ${o.move.service} had closed them: ${places}; ` +
+      'another service moves the same topics at the same moment, let it finish first',
+    { cluster: o.target.alias, retriable: true }
+  )
 }
 
 /**
- * Opens lanes that a move had closed and then gave up, so that their Mirror takes them up again behind a fence of its own.
- * Only gates of this very move are opened: a later one decides for itself.
+ * Opens the lanes that these moves had closed and then gave up, so that their Mirror takes them up again behind a fence of its own.
+ * Only gates of these very moves are opened: a later one decides for itself. Can be called again and by several instances.
  */
 export async function openLanes(o: {
   target: ClusterClient
   link: string
-  topics: readonly string[] | 'all'
-  move: { service: string; epoch: number }
+  service: string
+  epochs: readonly number[]
   logger: Logger
 }): Promise<void> {
   const state = await openState(o)
-  const closed = [...state.lanes].filter(
-    ({ birth, gate }) =>
-      birth &&
-      (o.topics === 'all' || o.topics.includes(birth.sourceTopic)) &&
-      gate?.state === 'closed' &&
-      gate.service === o.move.service &&
-      gate.moveEpoch === o.move.epoch
-  )
   await Promise.all(
-    closed.map(lane => state.writeGate(lane.key, { state: 'opened', service: o.move.service, moveEpoch: o.move.epoch }))
+    [...state.lanes].map(async lane => {
+      const moveEpoch = o.epochs.find(epoch => isClosedBy({ service: o.service, epoch }, lane))
+      if (lane.birth && moveEpoch !== undefined)
+        await state.writeGate(lane.key, { state: 'opened', service: o.service, moveEpoch })
+    })
   )
+}
+
+/** Without those whose target topic was deleted since, also when there is a new one of that name: they hold nothing that could move. */
+async function living(target: ClusterClient, lanes: LaneState[]): Promise<LaneState[]> {
+  if (lanes.length === 0) return lanes
+  const names = new Set(lanes.map(({ birth }) => birth?.targetTopic ?? ''))
+  const { topics } = await target.metadata({ topics: [...names] })
+  return lanes.filter(({ birth }) => birth && topics.get(birth.targetTopic)?.topicId === birth.targetTopicId)
 }
 
 async function openState(o: { target: ClusterClient; link: string; logger: Logger }): Promise<LinkState> {

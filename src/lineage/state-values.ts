@@ -2,7 +2,7 @@ import { TwinlogError } from '../errors.js'
 import type { Gap } from './gap-table.js'
 
 /** Version of every value format below. A reader that meets another one stops with a clear error instead of guessing. */
-export const STATE_VERSION = 1
+const STATE_VERSION = 1
 
 /** Binds the link to both clusters. First one written wins. */
 export interface LinkEntry {
@@ -55,7 +55,7 @@ export interface CheckpointEntry {
   reached: bigint
 }
 
-/** `closed`: a move has ended this lane; nobody copies into it until a later move opens it. Last one wins. */
+/** `closed`: a move has ended this lane; nobody copies into it until a later move opens it. Last one wins, within a service the higher epoch. */
 export interface GateEntry {
   state: 'closed' | 'opened'
   service: string
@@ -147,7 +147,10 @@ export function encodeGapChunk(chunk: GapChunk): Buffer {
   }
   for (const gap of chunk.gaps) {
     if (gap.from - gap.ordinal !== skipped) {
-      throw new TwinlogError('TWINLOG_INTERNAL', `gaps of one chunk must follow each other: one is missing before ordinal ${gap.ordinal}`)
+      throw new TwinlogError(
+        'TWINLOG_INTERNAL',
+        `gaps of one chunk must follow each other: one is missing before ordinal ${gap.ordinal}`
+      )
     }
     const distance = gap.ordinal - previous
     previous = gap.ordinal

@@ -54,10 +54,10 @@ export class TargetLog {
    * An end before `atLeast`, which was there once, is believed only when it stays: a leader of yesterday may have told it.
    */
   async settledBounds(atLeast = 0n): Promise<{ start: bigint; end: bigint }> {
-    const logEnd = await this.#listOffset(-1n, true)
     const deadline = Date.now() + SETTLE_TIMEOUT_MS
+    const [logEnd, now] = await Promise.all([this.#listOffset(-1n, true), this.bounds()])
+    let bounds = now
     for (;;) {
-      const bounds = await this.bounds()
       if (bounds.end >= logEnd && (bounds.end >= atLeast || Date.now() > deadline)) return bounds
       if (Date.now() > deadline) {
         throw new TwinlogError(
@@ -75,6 +75,7 @@ export class TargetLog {
       }
       await sleep(SETTLE_POLL_MS)
       if (bounds.end < atLeast) await this.#cluster.metadata({ topics: [this.topic] })
+      bounds = await this.bounds()
     }
   }
 

@@ -69,5 +69,8 @@ export class GapWriter {
 
 /** False when another owner has written gaps between these two: a chunk tells only of gaps that follow each other. */
 function continues(last: Gap | undefined, next: Gap): boolean {
-  return last === undefined || (next.ordinal > last.ordinal && next.from - next.ordinal === last.from + last.length - last.ordinal)
+  return (
+    last === undefined ||
+    (next.ordinal > last.ordinal && next.from - next.ordinal === last.from + last.length - last.ordinal)
+  )
 }

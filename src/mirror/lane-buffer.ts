@@ -117,14 +117,26 @@ export class LaneBuffer {
     return send
   }
 
-  /** An answer, or the certainty that none will come. What was appended behind a failed send stays until the target was asked. */
-  settle(send: Send, appended: boolean): void {
-    if (!this.#unsettled.delete(send) || !appended || this.#inFlight[0] !== send) return
+  /**
+   * An answer, or the certainty that none will come. True when the acknowledged end moved to the end of this send; what was appended
+   * behind a failed send stays until the target was asked.
+   */
+  settle(send: Send, appended: boolean): boolean {
+    if (!this.#unsettled.delete(send) || !appended || this.#inFlight[0] !== send) return false
     this.#inFlight.shift()
     this.#bytes -= send.batch.bytes.length
     // Acknowledged: nothing sends it again. Sends that are dropped otherwise leave their memory to the garbage collector.
     send.frame?.release()
     send.frame = undefined
+    return true
+  }
+
+  /** Lets go of everything that is not on its way: the lane starts from the state topic when it starts again. */
+  drop(): void {
+    this.#forgotten = true
+    this.#inFlight = this.#inFlight.filter(send => this.#unsettled.has(send))
+    this.#queue = []
+    this.#bytes = this.#inFlight.reduce((sum, send) => sum + send.batch.bytes.length, 0)
   }
 
   codecs(): CompressionName[] {

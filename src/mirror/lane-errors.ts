@@ -4,7 +4,7 @@ import type { FetchedPartition } from '../kafka/requests/fetch.js'
 import type { ProducedPartition } from '../kafka/requests/produce.js'
 import type { LaneTopic } from './lane.js'
 
-export type FetchVerdict = { action: 'refresh' } | { action: 'fail'; error: TwinlogError }
+export type FetchVerdict = { action: 'refresh' } | { action: 'ask-bounds' } | { action: 'fail'; error: TwinlogError }
 export type ProduceVerdict = { action: 'recover' | 'fail'; error: TwinlogError }
 
 const OFFSET_OUT_OF_RANGE = 1
@@ -23,27 +23,8 @@ const ASK_METADATA = new Set([3, 100, 103])
 
 export function judgeFetchError(result: FetchedPartition, position: bigint, source: LaneTopic): FetchVerdict {
   const where = { topic: source.topic, partition: source.partition, offset: position, kafkaCode: result.errorCode }
-  if (result.errorCode === OFFSET_OUT_OF_RANGE) {
-    if (position < result.logStartOffset || result.logStartOffset < 0n) {
-      return {
-        action: 'fail',
-        error: new TwinlogError(
-          'TWINLOG_GAP',
-          `source partition ${source.topic}-${source.partition} no longer has offset ${position}` +
-            `${result.logStartOffset >= 0n ? ` (it begins at ${result.logStartOffset})` : ''}: records were deleted before they were copied. The lane stops rather than skip them`,
-          where
-        )
-      }
-    }
-    return {
-      action: 'fail',
-      error: new TwinlogError(
-        'TWINLOG_TRUNCATED',
-        `source partition ${source.topic}-${source.partition} ends before offset ${position}, which was copied already: the source lost records`,
-        where
-      )
-    }
-  }
+  // The answer does not say on which side of the log the position lies.
+  if (result.errorCode === OFFSET_OUT_OF_RANGE) return { action: 'ask-bounds' }
   if (ASK_METADATA.has(result.errorCode)) return { action: 'refresh' }
   const error = kafkaError(
     result.errorCode,
@@ -51,6 +32,38 @@ export function judgeFetchError(result: FetchedPartition, position: bigint, sour
     where
   )
   return error.retriable ? { action: 'refresh' } : { action: 'fail', error }
+}
+
+/** What it means that the lane's position is outside of the source's log; undefined: it is inside again, so fetch on. */
+export function judgeOutOfRange(
+  position: bigint,
+  bounds: { start: bigint; end: bigint },
+  source: LaneTopic
+): TwinlogError | undefined {
+  const where = { topic: source.topic, partition: source.partition, offset: position }
+  const partition = `source partition ${source.topic}-${source.partition}`
+  if (position < bounds.start) {
+    return new TwinlogError(
+      'TWINLOG_GAP',
+      `${partition} no longer has offset ${position} (it begins at ${bounds.start}): records were deleted before they were copied. The lane stops rather than skip them`,
+      where
+    )
+  }
+  if (position <= bounds.end) return undefined
+  return new TwinlogError(
+    'TWINLOG_TRUNCATED',
+    `${partition} ends at ${bounds.end}, before offset ${position} up to which it was copied: the source lost records. The lane stops rather than mix two histories`,
+    where
+  )
+}
+
+export function unknownEpoch(source: LaneTopic, position: bigint, leaderEpoch: number): TwinlogError {
+  return new TwinlogError(
+    'TWINLOG_TRUNCATED',
+    `source partition ${source.topic}-${source.partition} does not know leader epoch ${leaderEpoch}, under which it was copied up to offset ${position}: ` +
+      'the source lost records and was written to again. The lane stops rather than mix two histories',
+    { topic: source.topic, partition: source.partition, offset: position }
+  )
 }
 
 export function judgeProduceError(result: ProducedPartition, target: LaneTopic): ProduceVerdict {

@@ -1,12 +1,17 @@
 import { TwinlogError, toTwinlogError } from '../errors.js'
 import type { ClusterClient } from '../kafka/cluster.js'
+import { offsetForLeaderEpochRequest } from '../kafka/requests/offset-for-leader-epoch.js'
 import type { Logger } from '../logger.js'
 import type { Gap } from '../lineage/gap-table.js'
 import type { LaneEpoch } from '../lineage/sequence.js'
 import { laneKey } from '../lineage/state-keys.js'
+import { TargetLog } from '../lineage/target-log.js'
 import { loadCodec } from '../records/compression.js'
 import { retry } from '../util/retry.js'
+import { topicConfigs } from '../topics/target-topics.js'
 import { GapWriter } from './gap-writer.js'
+import { assertNotCompacted } from './lane-guard.js'
+import { judgeOutOfRange, unknownEpoch } from './lane-errors.js'
 import { Lane, type LaneHost, type LaneTopic } from './lane.js'
 import { LaneRouter } from './lane-router.js'
 import { LaneStarter } from './lane-starter.js'
@@ -20,6 +25,9 @@ const LANE_BUFFER_BYTES = 4 << 20
 const COALESCE_BELOW_BYTES = 32 << 10
 const STARTS_AT_ONCE = 32
 const CHECKPOINT_INTERVAL_MS = 500
+/** A lane that cannot start for so long shows as waiting, and nobody waits for it. */
+const BLOCKED_MS = 3_000
+const WHOLE_CHECK_MS = 30_000
 /** What a batch may take at most, header included, below the broker's limit for uncompressed growth. */
 const BATCH_BYTES = 1_000_000
 
@@ -52,9 +60,11 @@ export class LaneManager implements LaneHost {
   readonly #targetFeed: MetadataFeed
   readonly #abort = new AbortController()
   readonly #starting = new Set<Promise<void>>()
+  readonly #wholeAt = new Map<string, number>()
   readonly #gapWriters = new Map<string, GapWriter>()
   #checkpointTimer: NodeJS.Timeout | undefined
   #checkpointing: Promise<void> = Promise.resolve()
+  #nextCheckpoints: Promise<void> | undefined
 
   constructor(o: {
     source: ClusterClient
@@ -76,12 +86,18 @@ export class LaneManager implements LaneHost {
       target: o.target,
       logger: o.logger,
       memoryFull: () => this.#bytes() >= BYTES_IN_FLIGHT,
+      isWhole: lane => this.#isWhole(lane),
       onSourceLost: nodeId => this.#sourceLost(nodeId)
     })
     this.#checkpointTimer = setInterval(
       () => void this.writeCheckpoints().catch(() => undefined),
       CHECKPOINT_INTERVAL_MS
     )
+  }
+
+  /** Ends all attempts to start lanes: the first step of a stop, which must not wait for what may never come. */
+  abort(): void {
+    this.#abort.abort()
   }
 
   /** Adds lanes that are not known yet; resolves when each of them is copying, waiting, stopped or failed. */
@@ -130,7 +146,7 @@ export class LaneManager implements LaneHost {
   /** Lets what is in flight arrive, writes the last checkpoints, and lets go of the connections. */
   async stop(timeoutMs: number): Promise<void> {
     clearInterval(this.#checkpointTimer)
-    this.#abort.abort()
+    this.abort()
     await Promise.all([this.#router.stopFetching(), ...this.#starting])
     const deadline = Date.now() + timeoutMs
     const busy = () => [...this.lanes.values()].some(lane => lane.active && !lane.drained)
@@ -143,10 +159,16 @@ export class LaneManager implements LaneHost {
   }
 
   /** Everything acknowledged so far is in the state topic when this resolves. One writer at a time. */
-  async writeCheckpoints(): Promise<void> {
-    const run = this.#checkpointing.catch(() => undefined).then(() => this.#writeDirty())
-    this.#checkpointing = run
-    return run
+  writeCheckpoints(): Promise<void> {
+    // One run and one that waits for it: in an outage callers share the waiting one instead of queueing up.
+    this.#nextCheckpoints ??= this.#checkpointing
+      .catch(() => undefined)
+      .then(() => {
+        this.#checkpointing = this.#nextCheckpoints ?? Promise.resolve()
+        this.#nextCheckpoints = undefined
+        return this.#writeDirty()
+      })
+    return this.#nextCheckpoints
   }
 
   // ── LaneHost ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -173,6 +195,12 @@ export class LaneManager implements LaneHost {
     void this.#replaceSource(lane)
   }
 
+  sourceOutOfRange(lane: Lane): void {
+    void this.#judgeOutOfRange(lane).catch((error: unknown) => {
+      this.#logger.info({ lane: lane.key, error }, 'cannot ask the source for its bounds yet')
+    })
+  }
+
   stateChanged(lane: Lane, from: LaneStateName, to: LaneStateName): void {
     this.#events.stateChanged(lane, from, to)
     if (
@@ -190,16 +218,33 @@ export class LaneManager implements LaneHost {
     return this.#link.session
   }
 
-  async #start(lane: Lane): Promise<void> {
-    const run = this.#startUntilSettled(lane)
-    this.#starting.add(run)
-    await run.finally(() => this.#starting.delete(run))
+  /** Resolves when the lane has started, cannot start, or waits for something that may take long; then it goes on trying by itself. */
+  #start(lane: Lane): Promise<void> {
+    return new Promise(resolve => {
+      const run = this.#startUntilSettled(lane, resolve).finally(() => {
+        this.#starting.delete(run)
+        resolve()
+      })
+      this.#starting.add(run)
+    })
   }
 
   /** Tries for as long as the cause may pass; a lane that cannot go on says why and leaves the others alone. */
-  async #startUntilSettled(lane: Lane): Promise<void> {
+  async #startUntilSettled(lane: Lane, onBlocked: () => void): Promise<void> {
+    const since = Date.now()
+    const attempt = async () => {
+      try {
+        return await this.#attempt(lane)
+      } catch (error) {
+        if (error instanceof TwinlogError && error.retriable && Date.now() - since > BLOCKED_MS) {
+          lane.blocked(error)
+          onBlocked()
+        }
+        throw error
+      }
+    }
     try {
-      const start = await retry(() => this.#attempt(lane), {
+      const start = await retry(attempt, {
         retries: Number.POSITIVE_INFINITY,
         minTimeoutMs: 30,
         // Lanes wait for a new leader here: pauses are short against an election.
@@ -210,8 +255,8 @@ export class LaneManager implements LaneHost {
       else {
         // The batch that straddles the recovered position is cut, whatever its codec.
         for (const codec of lane.heldCodecs()) await loadCodec(codec)
-        lane.begin(start.at, start.buffer)
-        this.#router.place(lane)
+        lane.begin(start.at, start.fromState)
+        if (!this.#router.place(lane)) lane.unreachable(noLeader(lane))
         this.#router.kick(lane)
       }
     } catch (error) {
@@ -236,13 +281,48 @@ export class LaneManager implements LaneHost {
     return this.#starter.start(lane)
   }
 
+  async #judgeOutOfRange(lane: Lane): Promise<void> {
+    await this.#replaceSource(lane)
+    const position = lane.position
+    const bounds = await new TargetLog(this.#source, lane.source.topic, lane.source.partition).bounds()
+    const error = judgeOutOfRange(position, bounds, lane.source) ?? (await this.#judgeEpoch(lane))
+    if (error && lane.active && lane.position === position) lane.fail(error)
+  }
+
+  /** The offset exists, but a source that lost its end and was written to again does not know the epoch it was copied under. */
+  async #judgeEpoch(lane: Lane): Promise<TwinlogError | undefined> {
+    const { topic, partition } = lane.source
+    const { leaderEpoch, position } = lane
+    const leader = this.#source.leaderOf(topic, partition)
+    if (!leader || leader.nodeId < 0 || leaderEpoch < 0) return undefined
+    const topics = [{ topic, partitions: [{ partition, currentLeaderEpoch: -1, leaderEpoch }] }]
+    const answer = await this.#source.send({ node: leader.nodeId }, offsetForLeaderEpochRequest({ topics }))
+    const result = answer.partitions[0]
+    return result?.errorCode === 0 && result.leaderEpoch < 0
+      ? unknownEpoch(lane.source, position, leaderEpoch)
+      : undefined
+  }
+
+  /** Compaction can be switched on while a lane copies; two owners that read before and after it would plan differently. */
+  async #isWhole(lane: Lane): Promise<boolean> {
+    const { topic } = lane.source
+    const checkedAt = this.#wholeAt.get(topic)
+    if (checkedAt !== undefined && Date.now() - checkedAt < WHOLE_CHECK_MS) return true
+    const configs = await topicConfigs(this.#source, [topic])
+    assertNotCompacted(configs.get(topic)?.get('cleanup.policy')?.value ?? 'delete', topic)
+    this.#wholeAt.set(topic, Date.now())
+    return true
+  }
+
   async #replaceSource(lane: Lane): Promise<void> {
     try {
       const metadata = await this.#sourceFeed.refresh(lane.source.topic)
       assertSameTopic(lane.source, metadata.topics.get(lane.source.topic)?.topicId, this.#source.alias)
       this.#router.placeSource(lane)
     } catch (error) {
-      if (error instanceof TwinlogError && !error.retriable) lane.fail(error)
+      if (!(error instanceof TwinlogError)) return
+      if (!error.retriable) lane.fail(error)
+      else if (error.code === 'TWINLOG_UNKNOWN_TOPIC') lane.unreachable(error)
     }
   }
 
@@ -275,6 +355,15 @@ export class LaneManager implements LaneHost {
     for (const lane of this.lanes.values()) bytes += lane.bytes
     return bytes
   }
+}
+
+function noLeader(lane: Lane): TwinlogError {
+  const message = `a partition of lane ${lane.source.topic}-${lane.source.partition} has no leader`
+  return new TwinlogError('TWINLOG_UNREACHABLE', message, {
+    topic: lane.source.topic,
+    partition: lane.source.partition,
+    retriable: true
+  })
 }
 
 function assertSameTopic(lane: LaneTopic, topicId: string | undefined, cluster: string): void {

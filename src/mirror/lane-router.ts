@@ -13,6 +13,7 @@ export class LaneRouter {
   readonly #target: ClusterClient
   readonly #logger: Logger
   readonly #memoryFull: () => boolean
+  readonly #isWhole: (lane: Lane) => Promise<boolean>
   readonly #onSourceLost: (nodeId: number) => void
   readonly #fetchers = new Map<number, SourceFetcher>()
   readonly #appenders = new Map<string, TargetAppender>()
@@ -24,29 +25,32 @@ export class LaneRouter {
     target: ClusterClient
     logger: Logger
     memoryFull: () => boolean
+    isWhole: (lane: Lane) => Promise<boolean>
     onSourceLost: (nodeId: number) => void
   }) {
     this.#source = o.source
     this.#target = o.target
     this.#logger = o.logger
     this.#memoryFull = o.memoryFull
+    this.#isWhole = o.isWhole
     this.#onSourceLost = o.onSourceLost
   }
 
-  /** Puts the lane with the leaders known now. Only when nothing of it is in flight. */
-  place(lane: Lane): void {
-    this.placeSource(lane)
+  /** Puts the lane with the leaders known now; only when nothing of it is in flight. False while one of them has no leader. */
+  place(lane: Lane): boolean {
     const leader = this.#target.leaderOf(lane.target.topic, lane.target.partition)
-    if (!leader || leader.nodeId < 0) return
+    if (!leader || leader.nodeId < 0 || !this.placeSource(lane)) return false
     for (const appender of this.#appenders.values()) appender.lanes.delete(lane)
     this.#appender(leader.nodeId, this.#slot(lane)).lanes.add(lane)
+    return true
   }
 
-  placeSource(lane: Lane): void {
+  placeSource(lane: Lane): boolean {
     const leader = this.#source.leaderOf(lane.source.topic, lane.source.partition)
-    if (!leader || leader.nodeId < 0) return
+    if (!leader || leader.nodeId < 0) return false
     for (const fetcher of this.#fetchers.values()) if (fetcher.nodeId !== leader.nodeId) fetcher.lanes.delete(lane)
     this.#fetcher(leader.nodeId).lanes.add(lane)
+    return true
   }
 
   lanesFetchedFrom(nodeId: number): Lane[] {
@@ -83,6 +87,7 @@ export class LaneRouter {
         cluster: this.#source,
         logger: this.#logger,
         memory: { full: this.#memoryFull },
+        isWhole: this.#isWhole,
         onLost: () => this.#onSourceLost(nodeId)
       })
       this.#fetchers.set(nodeId, fetcher)
@@ -95,7 +100,7 @@ export class LaneRouter {
     const key = `${nodeId}/${slot}`
     let appender = this.#appenders.get(key)
     if (!appender) {
-      appender = new TargetAppender({ nodeId, cluster: this.#target, logger: this.#logger, onLost: () => undefined })
+      appender = new TargetAppender({ nodeId, cluster: this.#target, logger: this.#logger })
       this.#appenders.set(key, appender)
     }
     return appender

@@ -6,7 +6,7 @@ import type { Logger } from '../logger.js'
 import { fencePartitions } from '../lineage/fence.js'
 import type { LaneState } from '../lineage/lane-state.js'
 import { TargetLog } from '../lineage/target-log.js'
-import type { Lane } from './lane.js'
+import type { Lane, LaneMemory } from './lane.js'
 import { LaneBuffer } from './lane-buffer.js'
 import { planDigest } from './lane-guard.js'
 import type { LinkBinding, LinkSession } from './link-session.js'
@@ -16,7 +16,7 @@ import { ReverseLinks } from './reverse-links.js'
 const DIGEST = planDigest({ isolation: 'read_committed', transform: null })
 
 export type LaneStart =
-  | { kind: 'go'; at: RecoveredPosition; buffer: () => LaneBuffer }
+  | { kind: 'go'; at: RecoveredPosition; fromState: () => LaneMemory }
   /** A move has closed the lane. */
   | { kind: 'closed'; error: TwinlogError }
 
@@ -57,7 +57,7 @@ export class LaneStarter {
     const at = await this.#position(lane, owned)
     // Another owner may have gone on in the meantime. Gaps are written ahead, so read now the state knows all of them below `at`.
     await this.#session.state.refreshLane(lane.key)
-    return { kind: 'go', at, buffer: () => laneBuffer(this.#session.state.lane(lane.key) ?? owned, at) }
+    return { kind: 'go', at, fromState: () => laneMemory(this.#session.state.lane(lane.key) ?? owned, at) }
   }
 
   async #position(lane: Lane, state: LaneState): Promise<RecoveredPosition> {
@@ -176,9 +176,13 @@ export class LaneStarter {
   }
 }
 
-function laneBuffer(state: LaneState, at: RecoveredPosition): LaneBuffer {
-  const checkpoint = state.checkpoint
-  return new LaneBuffer(state.gaps().clone(), at.next, checkpoint?.next === at.next ? checkpoint.reached : undefined)
+function laneMemory(state: LaneState, at: RecoveredPosition): LaneMemory {
+  // Words about another place than this one say nothing about what lies behind it.
+  const checkpoint = state.checkpoint?.next === at.next ? state.checkpoint : undefined
+  return {
+    buffer: new LaneBuffer(state.gaps().clone(), at.next, checkpoint?.reached),
+    leaderEpoch: checkpoint?.sourceLeaderEpoch ?? -1
+  }
 }
 
 function closedBy(lane: Lane, gate: { service: string; moveEpoch: number }): TwinlogError {

@@ -52,13 +52,24 @@ export class LagClock {
     // Coarse samples are enough: the age of the oldest one is the lag, and old ones are what matters.
     if (last && now - last.at < 100 && this.#samples.length > 64) last.end = end
     else this.#samples.push({ at: now, end })
-    if (this.#samples.length > 256) this.#samples.splice(1, 1)
+    if (this.#samples.length > 256) this.#thin()
   }
 
   lagMs(reached: bigint, now: number): number {
     this.#drop(reached)
     const oldest = this.#samples[0]
     return oldest ? Math.max(0, Math.round(now - oldest.at)) : 0
+  }
+
+  /** Every two samples become one with the earlier time: the lag may look longer by that step, never shorter. */
+  #thin(): void {
+    for (let index = 0; index + 1 < this.#samples.length; index++) {
+      const [first, second] = this.#samples.splice(index, 2) as [
+        { at: number; end: bigint },
+        { at: number; end: bigint }
+      ]
+      this.#samples.splice(index, 0, { at: first.at, end: second.end })
+    }
   }
 
   #drop(reached: bigint): void {

@@ -30,7 +30,16 @@ export interface LaneHost {
   recover(lane: Lane, reason: TwinlogError): void
   /** The source partition's leader moved. */
   sourceMoved(lane: Lane): void
+  /** The lane's position is not in the source's log any more: where does the log begin and end? */
+  sourceOutOfRange(lane: Lane): void
   stateChanged(lane: Lane, from: LaneStateName, to: LaneStateName): void
+}
+
+/** What a lane begins with when it has nothing in memory, or nothing that counts. */
+export interface LaneMemory {
+  buffer: LaneBuffer
+  /** Leader epoch of the source up to where the buffer continues; -1: not known, so a truncation until the next record isn't seen. */
+  leaderEpoch: number
 }
 
 export interface LaneLimits {
@@ -44,6 +53,9 @@ export interface LaneLimits {
 
 const PIPELINE_DEPTH = 5
 const CAUGHT_UP_LAG_MS = 1_000
+/** While answers come this often, the broker has not had the time to forget a producer and be written to by another one unnoticed. */
+const FORGET_CHECK_MS = 60_000
+const LONG_SILENCE_MS = 60 * 60 * 1000
 
 /**
  * One source partition copied into one target partition. The lane plans and keeps order; fetching and appending are done for
@@ -71,7 +83,9 @@ export class Lane {
   #sourceEnd = 0n
   #highWatermark = 0n
   #leaderEpoch = -1
-  #youngestAckedMs = 0
+  /** Time stamp of the last acknowledged batch, and when the target last told where the lane ends. */
+  #lastTimestampMs = 0
+  #contactAtMs = 0
   #same45 = { evidence: '', times: 0 }
   #dirty = false
 
@@ -153,12 +167,23 @@ export class Lane {
   }
 
   /** The recovered position: everything in memory that the target lacks goes out again, or the lane fetches anew. */
-  begin(at: RecoveredPosition, fromState: () => LaneBuffer): void {
+  begin(at: RecoveredPosition, fromState: () => LaneMemory): void {
+    // Failed or stopped while the target was asked: that stands.
+    if (this.#state === 'failed' || this.#state === 'stopped') return
+    if (this.#buffer && at.next < this.#buffer.acknowledgedNext) return this.fail(this.#lostRecords(at.next))
+    // Gaps that were written under another identity are void under this one: what was planned on them is planned again.
+    if (this.#epoch && (this.#epoch.epoch !== at.epoch.epoch || this.#epoch.producerId !== at.epoch.producerId))
+      this.#buffer?.forget()
     this.#epoch = at.epoch
-    if (!this.#buffer?.resumeAt(at.next)) this.#buffer = fromState()
-    if (at.targetEnd > this.#targetEnd) this.#targetEnd = at.targetEnd
+    if (!this.#buffer?.resumeAt(at.next)) {
+      const { buffer, leaderEpoch } = fromState()
+      this.#buffer = buffer
+      this.#leaderEpoch = leaderEpoch
+    }
+    this.#targetEnd = at.targetEnd
     this.#maxInFlight = 1
-    this.#youngestAckedMs = 0
+    this.#lastTimestampMs = Date.now()
+    this.#contactAtMs = Date.now()
     this.#needsRecovery = false
     this.#recovering = false
     this.#error = undefined
@@ -189,13 +214,28 @@ export class Lane {
   fail(error: TwinlogError): void {
     this.#error = error
     this.#needsRecovery = true
+    this.#buffer?.drop()
     this.#transition('failed', error.message)
   }
 
   stop(why?: string, error?: TwinlogError): void {
     this.#error = error
     this.#needsRecovery = true
+    this.#buffer?.drop()
     if (this.#state !== 'stopped') this.#transition('stopped', why)
+  }
+
+  /** What keeps the lane from starting may pass, but has not for a while. Its memory is for the others meanwhile. */
+  blocked(error: TwinlogError): void {
+    if (this.#state !== 'starting') return
+    this.#error = error
+    this.#buffer?.drop()
+    this.#transition('waiting', error.message)
+  }
+
+  /** A new connection may lead to a broker that has forgotten this producer: the first batch goes alone. */
+  connectionChanged(): void {
+    this.#maxInFlight = 1
   }
 
   // ── source side ───────────────────────────────────────────────────────────────────────────────────────────────
@@ -230,7 +270,9 @@ export class Lane {
       isolation: 'read_committed' as const,
       abortedTransactions: result.abortedTransactions
     }
-    return readSegments(result.records, o).segments
+    const { segments, leaderEpoch } = readSegments(result.records, o)
+    if (leaderEpoch > this.#leaderEpoch) this.#leaderEpoch = leaderEpoch
+    return segments
   }
 
   /** Plans what was read. The codecs of these segments are loaded; `frame` is what they are views of, where its memory is used again. */
@@ -250,7 +292,6 @@ export class Lane {
     const planned = planBatches(segments, this.#limits)
     for (const batch of planned.batches) {
       assertYoungEnough(batch, this.#limits.producerIdExpirationMs, this.source)
-      if (batch.sourceLeaderEpoch > this.#leaderEpoch) this.#leaderEpoch = batch.sourceLeaderEpoch
     }
     const { sends, gaps } = buffer.add(planned.batches, planned.next, frame)
     if (gaps.length > 0)
@@ -268,10 +309,12 @@ export class Lane {
 
   /** The next batch that may go out, not taken yet. */
   peek(): Send | undefined {
-    if (!this.active || this.#needsRecovery) return undefined
-    const send = this.#buffer?.peek(this.#maxInFlight)
-    if (!send || !this.#mayBeForgotten()) return send
-    // The broker may have dropped our state by time stamp: look before the next batch, not after.
+    // A paused lane fetches nothing more, but what was fetched goes out.
+    if ((!this.active && this.#state !== 'paused') || this.#needsRecovery) return undefined
+    const forgetful = this.#mayBeForgotten()
+    const send = this.#buffer?.peek(forgetful ? 1 : this.#maxInFlight)
+    if (!send || !this.#mustAskFirst(forgetful)) return send
+    // After a silence the broker may have dropped our state by time stamp: look before the next batch, not after.
     if (this.settled) {
       this.#failSoft(
         new TwinlogError('TWINLOG_POSITION_UNKNOWN', 'the target may have forgotten this producer by now', {
@@ -297,7 +340,7 @@ export class Lane {
   answered(send: Send, result: ProducedPartition): void {
     const buffer = this.#buffer
     if (!buffer || this.#needsRecovery) {
-      buffer?.settle(send, result.errorCode === 0)
+      if (buffer?.settle(send, result.errorCode === 0) === true) this.#acknowledged(send, result)
       this.#settled()
       return
     }
@@ -319,16 +362,21 @@ export class Lane {
       )
       return
     }
-    buffer.settle(send, true)
-    const end = result.baseOffset + BigInt(send.batch.count)
-    if (end > this.#targetEnd) this.#targetEnd = end
+    if (buffer.settle(send, true)) this.#acknowledged(send, result)
     this.#maxInFlight = PIPELINE_DEPTH
     this.#same45.times = 0
-    this.#youngestAckedMs = Math.max(this.#youngestAckedMs, Number(send.batch.maxTimestamp))
     this.#rate.add(repeated ? 0 : send.batch.count, send.batch.bytes.length, Date.now())
-    this.#dirty = true
     this.#observe()
     this.#host.kick(this)
+  }
+
+  /** Next ordinal and target end move together: a checkpoint must never hold one of this moment and one of that. */
+  #acknowledged(send: Send, result: ProducedPartition): void {
+    this.#targetEnd = result.baseOffset + BigInt(send.batch.count)
+    this.#contactAtMs = Date.now()
+    // The broker keeps the time stamp of the last batch, not the highest one.
+    this.#lastTimestampMs = Number(send.batch.maxTimestamp)
+    this.#dirty = true
   }
 
   /** The connection was lost under this send: whether it was appended is unknown until the target is asked. */
@@ -336,6 +384,11 @@ export class Lane {
     this.#buffer?.settle(send, false)
     if (this.#needsRecovery) this.#settled()
     else this.#failSoft(error)
+  }
+
+  /** The broker that was thought to lead the target cannot be reached: with nothing on its way there, nobody else would say so. */
+  unreachable(error: TwinlogError): void {
+    if (this.active) this.#failSoft(error)
   }
 
   // ── state ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -382,7 +435,7 @@ export class Lane {
     const now = Date.now()
     const reached = this.reached
     this.#lag.observe(this.#sourceEnd, reached, now)
-    if (!this.active) return
+    if (!this.active || this.#needsRecovery) return
     const done = this.#buffer?.empty === true && reached >= this.#sourceEnd
     // Live traffic leaves a few records on the way at any time: a lane that keeps within a second of the source stays caught up.
     if (!done) {
@@ -415,6 +468,7 @@ export class Lane {
   #fetchFailed(result: FetchedPartition): void {
     const verdict = judgeFetchError(result, this.position, this.source)
     if (verdict.action === 'refresh') this.#host.sourceMoved(this)
+    else if (verdict.action === 'ask-bounds') this.#host.sourceOutOfRange(this)
     else this.fail(verdict.error)
   }
 
@@ -453,9 +507,25 @@ export class Lane {
     this.#host.recover(this, this.#error)
   }
 
+  /** The broker forgets a producer by the time stamp of its last batch. */
   #mayBeForgotten(): boolean {
-    if (this.#youngestAckedMs === 0 || this.#maxInFlight === 1) return false
-    return Date.now() - this.#youngestAckedMs > this.#limits.producerIdExpirationMs * 0.75
+    return Date.now() - this.#lastTimestampMs > this.#limits.producerIdExpirationMs * 0.75
+  }
+
+  /** After a silence: another owner may have gone on and been forgotten, or a fence's marker may have been. */
+  #mustAskFirst(forgetful: boolean): boolean {
+    const silenceMs = Date.now() - this.#contactAtMs
+    if (forgetful) return silenceMs > Math.min(FORGET_CHECK_MS, this.#limits.producerIdExpirationMs / 4)
+    return silenceMs > LONG_SILENCE_MS
+  }
+
+  #lostRecords(next: bigint): TwinlogError {
+    return new TwinlogError(
+      'TWINLOG_TRUNCATED',
+      `target partition ${this.target.topic}-${this.target.partition} goes on at ordinal ${next}, but it had acknowledged everything before ` +
+        `${this.#buffer?.acknowledgedNext}: the target lost records`,
+      { topic: this.target.topic, partition: this.target.partition }
+    )
   }
 
   #transition(to: LaneStateName, why?: string): void {

@@ -115,8 +115,8 @@ export class Mirror {
     const wanted = lanes.map((lane, index) => ({ lane, end: ends[index] ?? 0n }))
     for (const { lane, end } of wanted) lane.sourceEndIs(end)
     for (;;) {
-      o.signal?.throwIfAborted()
-      const behind = wanted.find(({ lane, end }) => lane.reached < end || lane.state === 'starting')
+      if (o.signal?.aborted === true) throw new TwinlogError('TWINLOG_ABORTED', 'caughtUp() was aborted by the caller')
+      const behind = wanted.find(({ lane, end }) => lane.reached < end || lane.needsRecovery)
       const dead = wanted.find(({ lane }) => lane.state === 'failed' || lane.state === 'stopped')
       if (dead) throw notCaughtUp(dead.lane, dead.end)
       if (!behind) break
@@ -178,7 +178,7 @@ export class Mirror {
         events: {
           stateChanged: (lane, from, to) => this.#laneChanged(lane, from, to),
           gap: (lane, error) =>
-            this.#emitter.emit('lane:gap', { topic: lane.source.topic, partition: lane.source.partition, error })
+            this.#emit('lane:gap', { topic: lane.source.topic, partition: lane.source.partition, error })
         }
       })
       const discovery = new Discovery({
@@ -187,8 +187,8 @@ export class Mirror {
         options: this.#options,
         beforeWriting: () => binding.open(),
         events: {
-          created: (topic, partitions) => this.#emitter.emit('topic:created', { topic, partitions }),
-          grown: (topic, partitions) => this.#emitter.emit('topic:grown', { topic, partitions }),
+          created: (topic, partitions) => this.#emit('topic:created', { topic, partitions }),
+          grown: (topic, partitions) => this.#emit('topic:grown', { topic, partitions }),
           refused: (topic, error) => this.#warn(`topic ${topic} is not copied: ${error.message}`, error),
           missing: error => this.#warn(error.message, error)
         }
@@ -214,6 +214,7 @@ export class Mirror {
   }
 
   async #stop(): Promise<void> {
+    this.#running?.lanes.abort()
     await this.#starting?.catch(() => undefined)
     const running = this.#running
     if (!running) return
@@ -247,8 +248,8 @@ export class Mirror {
       logger: this.#logger,
       settle: () => running.lanes.writeCheckpoints(),
       events: {
-        synced: event => this.#emitter.emit('group:synced', event),
-        diverged: event => this.#emitter.emit('group:diverged', event)
+        synced: event => this.#emit('group:synced', event),
+        diverged: event => this.#emit('group:diverged', event)
       }
     })
   }
@@ -257,7 +258,7 @@ export class Mirror {
     const { why, error } = lane.status()
     const where = { topic: lane.source.topic, partition: lane.source.partition }
     this.#logger.debug({ ...where, from, to, why }, 'lane state')
-    this.#emitter.emit('lane:state', {
+    this.#emit('lane:state', {
       ...where,
       from,
       to,
@@ -266,7 +267,7 @@ export class Mirror {
     })
     if (to !== 'failed' || !error) return
     this.#logger.error({ ...where, error }, 'lane failed')
-    this.#emitter.emit('lane:failed', { ...where, error })
+    this.#emit('lane:failed', { ...where, error })
   }
 
   #setPaused(topics: Selector, paused: boolean): void {
@@ -288,13 +289,23 @@ export class Mirror {
 
   #warn(message: string, error?: TwinlogError): void {
     this.#logger.warn({ error }, message)
-    this.#emitter.emit('warning', { message, ...(error === undefined ? {} : { error }) })
+    this.#emit('warning', { message, ...(error === undefined ? {} : { error }) })
+  }
+
+  /** A listener that throws must not look like a failure of the copy. */
+  #emit<E extends keyof MirrorEvents>(event: E, payload: Parameters<MirrorEvents[E]>[0]): boolean {
+    try {
+      return (this.#emitter as unknown as EventEmitter).emit(event, payload)
+    } catch (error) {
+      this.#logger.error({ event, error: String(error) }, 'a listener of this Mirror has thrown')
+      return true
+    }
   }
 
   #problem(error: unknown): void {
     const known = toTwinlogError(error, 'TWINLOG_INTERNAL', 'background work of the Mirror failed')
     if (known.retriable) this.#logger.info({ error: known }, 'background work failed, it will be tried again')
-    else if (!this.#emitter.emit('error', known)) this.#logger.error({ error: known }, 'background work failed')
+    else if (!this.#emit('error', known)) this.#logger.error({ error: known }, 'background work failed')
   }
 }
 

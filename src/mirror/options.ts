@@ -1,8 +1,8 @@
 import { InvalidOptionError } from '../errors.js'
 import { consoleLogger, type Logger } from '../logger.js'
+import { assertCluster } from '../kafka/cluster-config.js'
 import type { ClusterConfig } from '../kafka/types.js'
 import {
-  assertCluster,
   assertKnownKeys,
   assertLogger,
   assertName,

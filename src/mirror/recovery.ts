@@ -62,7 +62,14 @@ export async function recoverPosition(o: {
       : start
   if (producer && producer.epoch === epoch.epoch && producer.lastSequence >= 0) {
     const next = ordinalOf(producer.lastSequence, epoch, seen.next) + 1n
-    return { next, epoch, targetEnd: seen.offset, brokerKnows: true }
+    // The log was read after the producer's state, so it holds at least as much (another owner may have gone on meanwhile). Ordinal and
+    // offset are taken from the same look: a pair of two moments would be a wrong map.
+    if (seen.next >= next) return { next: seen.next, epoch, targetEnd: seen.offset, brokerKnows: true }
+    throw new TwinlogError(
+      'TWINLOG_POSITION_UNKNOWN',
+      `target partition ${o.topic}-${o.partition} knew ordinal ${next - 1n} a moment ago, but its log shows the lane only up to ${seen.next - 1n}`,
+      { cluster: o.target.alias, topic: o.topic, partition: o.partition, retriable: true }
+    )
   }
   if (!tail && bounds.start > start.offset) {
     throw new TwinlogError(

@@ -28,7 +28,8 @@ export class ReverseLinks {
 
   /** @throws TwinlogError TWINLOG_UNSUPPORTED */
   async assertNone(topic: string): Promise<void> {
-    if (!this.#reading || Date.now() - this.#reading.at > FRESH_MS) this.#reading = { at: Date.now(), topics: this.#read() }
+    if (!this.#reading || Date.now() - this.#reading.at > FRESH_MS)
+      this.#reading = { at: Date.now(), topics: this.#read() }
     const link = (await this.#reading.topics).get(topic)
     if (link === undefined) return
     throw new TwinlogError(

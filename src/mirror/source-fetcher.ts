@@ -8,6 +8,7 @@ import type { Logger } from '../logger.js'
 import { watchLeaders } from '../lineage/leader-watch.js'
 import { loadCodec, isCodecLoaded } from '../records/compression.js'
 import { neededCodecs } from '../records/plan.js'
+import type { Segment } from '../records/types.js'
 import type { Lane } from './lane.js'
 
 const RESPONSE_BYTES = 8 << 20
@@ -29,6 +30,7 @@ export class SourceFetcher {
   readonly #logger: Logger
   readonly #onLost: (error: unknown) => void
   readonly #memory: { full(): boolean }
+  readonly #isWhole: (lane: Lane) => Promise<boolean>
   readonly #frames = new FramePool()
   #connection: BrokerConnection | undefined
   #stopped = false
@@ -42,6 +44,8 @@ export class SourceFetcher {
     logger: Logger
     /** All lanes together hold as much as they may. */
     memory: { full(): boolean }
+    /** The log has holes that no transaction explains: false when compaction made them, and the lane has been told. */
+    isWhole: (lane: Lane) => Promise<boolean>
     /** The broker does not answer: leaders may have moved. */
     onLost: (error: unknown) => void
   }) {
@@ -49,6 +53,7 @@ export class SourceFetcher {
     this.#cluster = o.cluster
     this.#logger = o.logger
     this.#memory = o.memory
+    this.#isWhole = o.isWhole
     this.#onLost = o.onLost
   }
 
@@ -118,6 +123,7 @@ export class SourceFetcher {
       try {
         const segments = lane.read(result, position)
         if (!segments) continue
+        if (hasHoles(segments) && !(await this.#isWhole(lane))) continue
         for (const codec of neededCodecs(segments, lane.limits)) if (!isCodecLoaded(codec)) await loadCodec(codec)
         lane.plan(segments, frame)
       } catch (error) {
@@ -152,6 +158,10 @@ export class SourceFetcher {
     })
     this.#wake = undefined
   }
+}
+
+function hasHoles(segments: Segment[]): boolean {
+  return segments.some(segment => segment.kind === 'gap' && (segment.reason === 'hole' || segment.reason === 'empty'))
 }
 
 function topicsOf(lanes: Lane[]): FetchParams['topics'] {

@@ -10,8 +10,13 @@ import type { Send } from './lane-buffer.js'
 const REQUEST_BYTES = 8 << 20
 /** Produce requests on one connection that have not been answered. A lane has at most five batches among them. */
 const REQUESTS_IN_FLIGHT = 5
-const PRODUCE_TIMEOUT_MS = 15_000
-const ANSWER_TIMEOUT_MS = 30_000
+/** What replicas that are slower than this do is waited for by the recovery, which knows what was appended. */
+const PRODUCE_TIMEOUT_MS = 5_000
+const RETRY_MS = 100
+const ANSWER_GRACE_MS = 3_000
+const LONGEST_ANSWER_MS = 60_000
+/** Of a link that is not dead. */
+const SLOWEST_BYTES_PER_MS = 500
 
 /**
  * Appends for lanes whose target leader is one broker, over one connection. Lanes stay on their connection, so that their
@@ -22,19 +27,18 @@ export class TargetAppender {
   readonly lanes = new Set<Lane>()
   readonly #cluster: ClusterClient
   readonly #logger: Logger
-  readonly #onLost: (error: unknown) => void
   #connection: BrokerConnection | undefined
   #connecting: Promise<void> | undefined
   #inFlight = 0
+  #bytesInFlight = 0
   #scheduled = false
   #stopped = false
   #rotation = 0
 
-  constructor(o: { nodeId: number; cluster: ClusterClient; logger: Logger; onLost: (error: unknown) => void }) {
+  constructor(o: { nodeId: number; cluster: ClusterClient; logger: Logger }) {
     this.nodeId = o.nodeId
     this.#cluster = o.cluster
     this.#logger = o.logger
-    this.#onLost = o.onLost
   }
 
   /** Something may be ready: gathered a moment later, so that all lanes that became ready together share a request. */
@@ -67,20 +71,40 @@ export class TargetAppender {
 
   #connect(): void {
     if (this.#connecting) return
+    const stopWatch = watchLeaders({
+      cluster: this.#cluster,
+      nodeId: this.nodeId,
+      partitions: [...this.lanes].map(lane => lane.target),
+      moved: () => this.#giveUp(this.#silent())
+    })
     this.#connecting = this.#cluster.openConnection(this.nodeId).then(
       connection => {
+        stopWatch()
         this.#connecting = undefined
         if (this.#stopped) return connection.destroy()
         this.#connection = connection
+        for (const lane of this.lanes) lane.connectionChanged()
         this.#pump()
       },
       (error: unknown) => {
-        this.#connecting = undefined
-        this.#logger.info({ error, nodeId: this.nodeId }, 'a target broker cannot be reached, trying again')
-        this.#onLost(error)
-        setTimeout(() => this.kick(), 100).unref()
+        stopWatch()
+        const cause = toTwinlogError(error, 'TWINLOG_UNREACHABLE', `target broker ${this.nodeId} cannot be reached`, {
+          retriable: true
+        })
+        this.#logger.info({ error: cause, nodeId: this.nodeId }, 'a target broker cannot be reached')
+        // The pause comes first: a broker that refuses would otherwise be asked as fast as it can refuse.
+        setTimeout(() => {
+          this.#connecting = undefined
+          this.#giveUp(cause)
+        }, RETRY_MS).unref()
       }
     )
+  }
+
+  /** Whoever waits for this broker looks for its leader anew, and may come back. */
+  #giveUp(error: TwinlogError): void {
+    if (this.#stopped) return
+    for (const lane of [...this.lanes]) if (lane.settled) lane.unreachable(error)
   }
 
   #hasWork(): boolean {
@@ -109,7 +133,9 @@ export class TargetAppender {
   }
 
   async #send(connection: BrokerConnection, sends: { lane: Lane; send: Send }[]): Promise<void> {
+    const bytes = sends.reduce((sum, { send }) => sum + send.batch.bytes.length, 0)
     this.#inFlight += 1
+    this.#bytesInFlight += bytes
     const stopWatch = watchLeaders({
       cluster: this.#cluster,
       nodeId: this.nodeId,
@@ -118,7 +144,7 @@ export class TargetAppender {
     })
     try {
       const request = produceRequest({ acks: -1, timeoutMs: PRODUCE_TIMEOUT_MS, topics: topicsOf(sends) })
-      const answer = await connection.send(request, { timeoutMs: ANSWER_TIMEOUT_MS })
+      const answer = await connection.send(request, { timeoutMs: answerTimeoutMs(this.#bytesInFlight) })
       const results = new Map(
         answer.partitions.map(result => [`${result.topicId}/${result.topic}/${result.partition}`, result])
       )
@@ -143,14 +169,19 @@ export class TargetAppender {
         `appending through target broker ${this.nodeId} failed`,
         { retriable: true }
       )
-      if (!this.#stopped) this.#onLost(cause)
       for (const { lane, send } of sends) lane.unanswered(send, cause)
     } finally {
       stopWatch()
       this.#inFlight -= 1
+      this.#bytesInFlight -= bytes
       this.#pump()
     }
   }
+}
+
+/** A dead link must be noticed soon, a slow one that carries megabytes must not be taken for dead. */
+function answerTimeoutMs(bytesInFlight: number): number {
+  return Math.min(LONGEST_ANSWER_MS, PRODUCE_TIMEOUT_MS + ANSWER_GRACE_MS + bytesInFlight / SLOWEST_BYTES_PER_MS)
 }
 
 function topicsOf(sends: { lane: Lane; send: Send }[]): ProduceParams['topics'] {

@@ -12,15 +12,20 @@ export interface CommittedPosition extends Position {
   metadata: string | null
 }
 
-/** What a group has committed on a cluster. Negative offsets (kafkajs writes some after an out-of-range) count as absent. */
+/**
+ * What a group has committed on a cluster. Negative offsets (kafkajs writes some after an out-of-range) count as absent; partitions
+ * that cannot be answered too, unless all are asked for: then transactions under way are waited for, and the call fails.
+ */
 export async function committedOffsets(
   cluster: ClusterClient,
   groupId: string,
-  signal?: AbortSignal
+  o: { all?: boolean; signal?: AbortSignal | undefined } = {}
 ): Promise<CommittedPosition[]> {
+  const { all = false, signal } = o
   return withCoordinator(cluster, groupId, signal, async () => {
-    const answer = await cluster.send({ group: groupId }, offsetFetchRequest({ groupId, requireStable: false }))
-    if (answer.errorCode !== 0) throw groupError(answer.errorCode, 'read the offsets of', cluster, groupId)
+    const answer = await cluster.send({ group: groupId }, offsetFetchRequest({ groupId, requireStable: all }))
+    const failed = answer.errorCode || (all ? (answer.partitions.find(p => p.errorCode !== 0)?.errorCode ?? 0) : 0)
+    if (failed !== 0) throw groupError(failed, 'read the offsets of', cluster, groupId)
     return answer.partitions
       .filter(partition => partition.errorCode === 0 && partition.offset >= 0n)
       .map(({ topic, partition, offset, metadata }) => ({ topic, partition, offset, metadata }))

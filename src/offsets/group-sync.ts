@@ -157,7 +157,7 @@ export class GroupSync {
     const applied = result.partitions.filter(partition => partition.applied).length
     for (const { refused, target } of result.partitions) {
       if (refused !== 'diverged' || target.kind === 'unknown' || target.kind === 'vector') continue
-      const key = `${groupId}/${partitionKey(target)}/${target.offset}`
+      const key = `${groupId}/${partitionKey(target)}`
       if (this.#reported.has(key)) continue
       this.#reported.add(key)
       this.#logger.warn(

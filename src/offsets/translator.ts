@@ -1,10 +1,11 @@
 import { EventEmitter } from 'eventemitter3'
 import { InvalidOptionError, TwinlogError, toTwinlogError } from '../errors.js'
 import { ClusterClient } from '../kafka/cluster.js'
+import { assertCluster } from '../kafka/cluster-config.js'
 import type { ClusterConfig } from '../kafka/types.js'
 import { consoleLogger, type Logger } from '../logger.js'
 import { abortable } from '../util/abortable.js'
-import { assertCluster, assertKnownKeys, assertLogger, assertName, assertObject } from '../util/options.js'
+import { assertKnownKeys, assertLogger, assertName, assertObject } from '../util/options.js'
 import { LinkTranslator, type OffsetSnapshot } from './link-translator.js'
 import type { GroupTranslation, Position, Translation } from './translation.js'
 

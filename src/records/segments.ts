@@ -11,9 +11,13 @@ export interface ReadOptions {
 
 /**
  * Cuts a fetch answer into records and gaps without leaving an offset out. Aborted transactions are recognised as in the Java
- * consumer: a producer is aborted from the first offset of its listed transaction to its next abort marker.
+ * consumer: a producer is aborted from the first offset of its listed transaction to its next abort marker. `leaderEpoch` is the
+ * latest of everything read, markers included: the source finds a truncation by it, and would see one where a marker is behind it.
  */
-export function readSegments(data: Buffer, options: ReadOptions): { segments: Segment[]; next: bigint } {
+export function readSegments(
+  data: Buffer,
+  options: ReadOptions
+): { segments: Segment[]; next: bigint; leaderEpoch: number } {
   const committed = options.isolation === 'read_committed'
   const aborted = [...options.abortedTransactions].sort((a, b) =>
     a.firstOffset < b.firstOffset ? -1 : a.firstOffset > b.firstOffset ? 1 : 0
@@ -22,6 +26,7 @@ export function readSegments(data: Buffer, options: ReadOptions): { segments: Se
   let listed = 0
   const segments: Segment[] = []
   let next = options.position
+  let leaderEpoch = -1
 
   for (const batch of parseBatches(data)) {
     const control = isControl(batch.attributes)
@@ -53,6 +58,7 @@ export function readSegments(data: Buffer, options: ReadOptions): { segments: Se
     else if (batch.count === 0) segments.push({ kind: 'gap', from: next, to, reason: 'empty' })
     else segments.push({ kind: 'data', batch, from: next, to })
     next = to
+    leaderEpoch = Math.max(leaderEpoch, batch.partitionLeaderEpoch)
   }
-  return { segments, next }
+  return { segments, next, leaderEpoch }
 }

@@ -1,7 +1,6 @@
 import { InvalidOptionError } from '../errors.js'
 import { isLogger, type Logger } from '../logger.js'
 import { type Pattern, type Selector, selectorChoice } from './selector.js'
-import type { ClusterConfig } from '../kafka/types.js'
 
 /** Refuses keys that are not options, or not yet: an option that is ignored would be a promise not kept. */
 export function assertKnownKeys(
@@ -22,24 +21,6 @@ export function assertKnownKeys(
 export function assertObject(path: string, value: unknown): asserts value is Record<string, unknown> {
   if (typeof value !== 'object' || value === null || Array.isArray(value))
     throw new InvalidOptionError(path, 'must be an object')
-}
-
-export function assertCluster(path: string, value: unknown): asserts value is ClusterConfig {
-  assertObject(path, value)
-  assertName(`${path}.alias`, value.alias)
-  const brokers = value.brokers
-  if (typeof brokers === 'function') return
-  if (!Array.isArray(brokers) || brokers.length === 0) {
-    throw new InvalidOptionError(`${path}.brokers`, "must be a list of 'host:port' or a function that answers one")
-  }
-  brokers.forEach((broker: unknown, index) => {
-    if (typeof broker !== 'string' || !/^(\[[0-9a-fA-F:.]+\]|[^:\s]+):\d{1,5}$/.test(broker)) {
-      throw new InvalidOptionError(
-        `${path}.brokers[${index}]`,
-        `must look like 'host:port', got ${JSON.stringify(broker)}`
-      )
-    }
-  })
 }
 
 /** Aliases, links and services become parts of topic names and transactional ids. */

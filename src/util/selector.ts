@@ -32,7 +32,9 @@ export function matches(selector: Selector, topic: string): boolean {
 
 /** The same for selectors that say the same. */
 export function selectorText(selector: Selector): string {
-  return JSON.stringify(selectorChoice(selector), (_name, value: unknown) => (value instanceof RegExp ? String(value) : value))
+  return JSON.stringify(selectorChoice(selector), (_name, value: unknown) =>
+    value instanceof RegExp ? String(value) : value
+  )
 }
 
 /** Kafka's own topics, twinlog's, MirrorMaker 2's and Connect's. */

@@ -23,7 +23,9 @@ describe('trouble between the clusters', () => {
 
   it('a source that is killed and comes back loses nothing that it still has', async () => {
     const load = { ratePerSecond: 2_000, mixed: true }
-    expectExact(await sourceKill({ name: 'source-killed', bed, seed: SEED, partitions: 3, load, mirrors: 2, downMs: 3_000 }))
+    expectExact(
+      await sourceKill({ name: 'source-killed', bed, seed: SEED, partitions: 3, load, mirrors: 2, downMs: 3_000 })
+    )
   })
 
   it('nor does one with open transactions', async () => {

@@ -31,7 +31,7 @@ describe('two mirror processes race for the same lanes', () => {
     expectExact(await race({ name: 'race-one-a-batch', bed, seed: SEED, partitions: 3, kills: 6, freezes: 2, load }))
   })
 
-  it.each(['gzip', 'lz4', 'snappy', 'zstd'] as const)('nor with a source compressed with %s', async compression => {
+  it.each(['lz4', 'zstd'] as const)('nor with a source compressed with %s', async compression => {
     const load = { ratePerSecond: 3_000, mixed: true, compression }
     expectExact(await race({ name: `race-${compression}`, bed, seed: SEED, partitions: 2, kills: 3, freezes: 1, load }))
   })

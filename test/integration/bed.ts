@@ -1,8 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Kafka, type Admin } from 'kafkajs'
 import { ClusterClient } from '../../src/kafka/cluster.js'
+import { addPartitionsToTxnRequest } from '../../src/kafka/requests/add-partitions-to-txn.js'
 import { createTopicsRequest } from '../../src/kafka/requests/create-topics.js'
+import { endTxnRequest } from '../../src/kafka/requests/end-txn.js'
 import { fetchRequest } from '../../src/kafka/requests/fetch.js'
+import { initProducerIdRequest } from '../../src/kafka/requests/init-producer-id.js'
 import { listOffsetsRequest } from '../../src/kafka/requests/list-offsets.js'
 import { produceRequest, type ProducedPartition } from '../../src/kafka/requests/produce.js'
 import type { Logger } from '../../src/logger.js'
@@ -176,7 +179,7 @@ export class Bed {
     const client = await this.client(cluster)
     const partition = o.partition ?? 0
     if (o.compression !== undefined) await loadCodec(o.compression)
-    const bytes = encodeBatch({ ...o, records: records.map(toRecord) })
+    const bytes = encodeBatch({ ...o, transactional: o.transactionalId !== undefined, records: records.map(toRecord) })
     if (!client.leaderOf(topic, partition)) await client.metadata({ topics: [topic] })
     const node = client.leaderOf(topic, partition)?.nodeId ?? -1
     const answer = await client.send(
@@ -184,6 +187,7 @@ export class Bed {
       produceRequest({
         acks: -1,
         timeoutMs: 10_000,
+        transactionalId: o.transactionalId,
         topics: [{ topic, topicId: '', partitions: [{ partition, records: bytes }] }]
       })
     )
@@ -233,6 +237,49 @@ export class Bed {
     return batches
   }
 
+  /** Opens a transaction around one batch; the answer ends it, in its own time. */
+  async openTransaction(
+    cluster: KafkaCluster,
+    topic: string,
+    transactionalId: string,
+    records: TestRecord[]
+  ): Promise<(commit: boolean) => Promise<void>> {
+    const client = await this.client(cluster)
+    const settle = async (ask: () => Promise<number | undefined>): Promise<void> => {
+      let code: number | undefined
+      // Coordinators are loading, moving, or writing the markers of the last transaction.
+      await eventually(
+        async () => {
+          client.forgetCoordinator({ transactionalId })
+          code = await ask().catch(() => 15)
+          return code === 0
+        },
+        () => `transaction ${transactionalId}: error ${code}`
+      )
+    }
+    let producer = { producerId: -1n, producerEpoch: -1 }
+    await settle(async () => {
+      const answer = await client.send(
+        { transactionalId },
+        initProducerIdRequest({ transactionalId, transactionTimeoutMs: 60_000 })
+      )
+      producer = { producerId: answer.producerId, producerEpoch: answer.producerEpoch }
+      return answer.errorCode
+    })
+    const topics = [{ topic, partitions: [0] }]
+    await settle(
+      async () =>
+        (await client.send({ transactionalId }, addPartitionsToTxnRequest({ transactionalId, ...producer, topics })))
+          .partitions[0]?.errorCode
+    )
+    await this.append(cluster, topic, records, { ...producer, transactionalId, baseSequence: 0 })
+    return commit =>
+      settle(
+        async () =>
+          (await client.send({ transactionalId }, endTxnRequest({ transactionalId, ...producer, commit }))).errorCode
+      )
+  }
+
   async bounds(cluster: KafkaCluster, topic: string, partition = 0): Promise<{ start: bigint; end: bigint }> {
     const client = await this.client(cluster)
     await client.metadata({ topics: [topic] })
@@ -273,6 +320,8 @@ interface BatchOptions {
   producerId?: bigint
   producerEpoch?: number
   baseSequence?: number
+  /** A batch of an open transaction. */
+  transactionalId?: string
 }
 
 function toRecord(record: TestRecord, index: number): DecodedRecord {

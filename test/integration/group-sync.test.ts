@@ -265,7 +265,7 @@ describe('group sync', () => {
 })
 
 describe('translateGroup and applyGroup, with the source off', () => {
-  it('translates the last known commits, commits them by hand, and refuses what is in use or diverged', async () => {
+  it('translates the last known commits, commits them by hand, and refuses what is in use (M9) or diverged', async () => {
     const watched = await syncing()
     await commit(east, 'by-hand', 33n)
     await commit(east, 'by-hand', 7n, { partition: 1 })

@@ -2,12 +2,13 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { Kafka } from 'kafkajs'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { describeConfigsRequest } from '../../src/kafka/requests/describe-configs.js'
+import { LinkState } from '../../src/lineage/link-state.js'
 import { TopicLog } from '../../src/lineage/topic-log.js'
 import { OffsetTranslator } from '../../src/offsets/translator.js'
 import type { CompressionName } from '../../src/records/types.js'
 import { type KafkaCluster, startKafka } from '../support/kafka.js'
 import { type Oracle, startOracle } from '../support/oracle.js'
-import { Bed, eventually, numbered, type TestRecord } from './bed.js'
+import { Bed, eventually, numbered, silent, type TestRecord } from './bed.js'
 
 let east: KafkaCluster
 let west: KafkaCluster
@@ -69,7 +70,7 @@ describe('which topics', () => {
   it('a topic that appears later is found', async () => {
     const { mirror, events } = await bed.mirror({ link: 'later', topics: /later\..*/ })
     expect(events.warning.map(({ message }) => message)).toEqual([
-      expect.stringContaining('no topic on the source matches')
+      expect.stringContaining('no topic on the source east matches')
     ])
     await bed.createTopic(east, 'later.one')
     await bed.append(east, 'later.one', numbered('r', 5))
@@ -610,7 +611,7 @@ describe('the state topic', () => {
       const topic = `size-${way}`
       await bed.createTopic(east, topic)
       const running = way === 'live' ? await bed.mirror({ link: topic, topics: topic }) : undefined
-      const count = way === 'live' ? 1_000 : 2_000
+      const count = way === 'live' ? 500 : 1_000
       await oracle.produce({ cluster: east.bootstrap, topic, count, recordsPerTransaction: 1, transactionalId: topic })
         .done
       const { mirror } = running ?? (await bed.mirror({ link: topic, topics: topic }))
@@ -626,5 +627,59 @@ describe('the state topic', () => {
       expect(perMillion).toBeLessThan(way === 'bulk' ? 10e6 : 250e6)
     }
     console.log('state topic:', figures)
+  })
+})
+
+describe('a source broker that restarts', () => {
+  it('a transaction that is open meanwhile ends under a later leader epoch: its marker is no truncation, in this run or the next', async () => {
+    await bed.createTopic(east, 'epochs')
+    await bed.append(east, 'epochs', numbered('before', 5))
+    const { mirror, events } = await bed.mirror({ link: 'epochs', topics: 'epochs' })
+    await mirror.caughtUp({ timeoutMs: 20_000 })
+    for (const commit of [true, false]) {
+      const end = await bed.openTransaction(east, 'epochs', 'epochs', [{ value: `commit ${commit}` }])
+      await east.brokers[0]?.restart()
+      await end(commit)
+      await mirror.caughtUp({ timeoutMs: 30_000 })
+      // The lane fetches behind the marker now.
+      await sleep(1_500)
+      expect(events['lane:failed']).toEqual([])
+    }
+    await mirror.stop()
+    await bed.append(east, 'epochs', numbered('after', 5))
+    const next = await bed.mirror({ link: 'epochs', topics: 'epochs' })
+    await next.mirror.caughtUp({ timeoutMs: 20_000 })
+    expect(next.events['lane:failed']).toEqual([])
+    await expectEqual('epochs', { count: 11 })
+  })
+
+  it('a source that is behind what was copied from it is found at the start, not only while copying', async () => {
+    await bed.createTopic(east, 'behind')
+    await bed.append(east, 'behind', numbered('a', 5))
+    const first = await bed.mirror({ link: 'behind', topics: 'behind' })
+    await first.mirror.caughtUp({ timeoutMs: 20_000 })
+    await first.mirror.stop()
+    // As if the records had been copied under a leader epoch that the source does not know any more.
+    const state = await LinkState.open({
+      cluster: await bed.client(west),
+      link: 'behind',
+      logger: silent,
+      create: false
+    })
+    await state?.refresh()
+    const [lane] = [...(state?.lanes ?? [])]
+    const checkpoint = lane?.checkpoint
+    expect(checkpoint).toMatchObject({ next: 5n, reached: 5n, sourceLeaderEpoch: 0 })
+    if (!lane || !checkpoint) return
+    await state?.writeCheckpoints([{ lane: lane.key, checkpoint: { ...checkpoint, sourceLeaderEpoch: 4 } }])
+    await bed.append(east, 'behind', numbered('others', 5))
+    const { laneIs, events } = await bed.mirror({ link: 'behind', topics: 'behind' })
+    expect((await laneIs('behind', 'failed')).error).toMatchObject({
+      code: 'TWINLOG_TRUNCATED',
+      topic: 'behind',
+      message: expect.stringContaining('does not know leader epoch 4') as string
+    })
+    expect(events['lane:gap']).toHaveLength(1)
+    expect((await bed.bounds(west, 'behind')).end).toBe(5n)
   })
 })

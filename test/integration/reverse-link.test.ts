@@ -8,11 +8,7 @@ let west: KafkaCluster
 let oracle: Oracle
 
 beforeAll(async () => {
-  ;[east, west, oracle] = await Promise.all([
-    startKafka({ name: 'east' }),
-    startKafka({ name: 'west' }),
-    startOracle()
-  ])
+  ;[east, west, oracle] = await Promise.all([startKafka({ name: 'east' }), startKafka({ name: 'west' }), startOracle()])
 })
 
 afterAll(async () => {

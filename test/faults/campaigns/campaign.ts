@@ -28,8 +28,10 @@ export interface Stage {
   mirrors: MirrorProcess[]
   timeline: Timeline
   random: () => number
-  /** Everybody copies again. */
+  /** Everybody says that it copies again. */
   recovered(): Promise<void>
+  /** Every lane has really moved on since this call. */
+  progress(): Promise<void>
 }
 
 const CATCH_UP_MS = 90_000
@@ -66,7 +68,7 @@ export async function runCampaign(o: CampaignOptions, inject: (stage: Stage) => 
   try {
     for (const mirror of mirrors) mirror.start()
     await recovered()
-    await inject({ topic, mirrors, timeline, random: randomFrom(seed), recovered })
+    await inject({ topic, mirrors, timeline, random: randomFrom(seed), recovered, progress: () => timeline.progress() })
     await recovered()
     timeline.loadEnds()
     await load.stop()

@@ -1,6 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type Admin, Kafka } from 'kafkajs'
+import { Kafka } from 'kafkajs'
+import { ClusterClient } from '../../../src/kafka/cluster.js'
+import type { PartitionMetadata } from '../../../src/kafka/types.js'
+import { consoleLogger } from '../../../src/logger.js'
 import type { Broker } from '../../support/kafka.js'
+import type { Bed } from './bed.js'
 import { type CampaignOptions, runCampaign, type Stage } from './campaign.js'
 import type { Report } from './report.js'
 
@@ -22,27 +26,29 @@ const POLL_MS = 50
 /** Needs a target of three brokers. Leaders die, hang, leave and move while several batches of each lane are on their way. */
 export function leaders(o: LeadersOptions): Promise<Report> {
   return runCampaign(o, async stage => {
-    const admin = new Kafka(o.bed.west.config()).admin()
-    await admin.connect()
+    // It asks the next broker when one is silent; kafkajs would wait for the frozen one.
+    const west = new ClusterClient(o.bed.west.config(), { logger: consoleLogger('error') })
+    await west.connect()
     try {
       for (const act of acts(o, stage.random)) {
-        await everyReplicaInSync(admin, stage.topic)
+        await everyReplicaInSync(west, stage.topic)
         await stage.recovered()
-        const before = await leadersOf(admin, stage.topic)
+        const before = await leadersOf(west, stage.topic)
         const victim = o.bed.west.brokers.find(broker => broker.nodeId === mostLanes(before))
         if (!victim) throw new Error(`no broker leads a lane: ${JSON.stringify(before)}`)
-        await act(stage, { admin, victim, before })
+        await act(stage, { west, victim, before, bed: o.bed })
         await sleep(500 + stage.random() * 1_000)
       }
-      await everyReplicaInSync(admin, stage.topic)
+      await everyReplicaInSync(west, stage.topic)
     } finally {
-      await admin.disconnect()
+      await west.close()
     }
   })
 }
 
 interface Scene {
-  admin: Admin
+  west: ClusterClient
+  bed: Bed
   victim: Broker
   before: Map<number, number>
 }
@@ -50,39 +56,39 @@ interface Scene {
 type Act = (stage: Stage, scene: Scene) => Promise<void>
 
 function acts(o: LeadersOptions, random: () => number): Act[] {
-  const kill: Act = async ({ timeline, topic }, { admin, victim }) => {
+  const kill: Act = async ({ timeline, topic }, { west, victim }) => {
     const elected = timeline.inject(`SIGKILL of leader ${victim.nodeId}`)
     await victim.kill()
-    await leaderless(admin, topic, victim.nodeId).then(elected)
+    await leaderless(west, topic, victim.nodeId).then(elected)
     await sleep(1_500)
     await victim.start()
   }
-  const restart: Act = async ({ timeline, topic }, { admin, victim }) => {
+  const restart: Act = async ({ timeline, topic }, { west, victim }) => {
     const elected = timeline.inject(`orderly stop of leader ${victim.nodeId}`)
-    const moved = leaderless(admin, topic, victim.nodeId).then(elected)
+    const moved = leaderless(west, topic, victim.nodeId).then(elected)
     await victim.stop()
     await moved
     await sleep(1_000)
     timeline.inject(`start of broker ${victim.nodeId}, leaders move home`)
     await victim.start()
-    await everyReplicaInSync(admin, topic)
+    await everyReplicaInSync(west, topic)
     await sleep(2_500)
   }
-  const freeze: Act = async ({ timeline, topic }, { admin, victim }) => {
+  const freeze: Act = async ({ timeline, topic }, { west, victim }) => {
     const elected = timeline.inject(`leader ${victim.nodeId} frozen for ${o.freezeMs} ms`)
     victim.freeze()
-    const moved = leaderless(admin, topic, victim.nodeId).then(elected)
+    const moved = leaderless(west, topic, victim.nodeId).then(elected)
     await sleep(o.freezeMs)
     await moved
     timeline.inject(`thaw of ${victim.nodeId}, a leader of yesterday`)
     victim.thaw()
     await sleep(1_000)
   }
-  const flip: Act = async ({ timeline, topic }, { admin, before }) => {
+  const flip: Act = async ({ timeline, topic }, { west, bed, before }) => {
     const elected = timeline.inject('all leaders flip')
-    await rotateReplicas(admin, topic)
+    await rotateReplicas(bed, west, topic)
     await until(async () => {
-      const now = await leadersOf(admin, topic)
+      const now = await leadersOf(west, topic)
       return [...before].every(([partition, leader]) => now.get(partition) !== leader)
     }, 'leaders to flip')
     elected()
@@ -105,38 +111,43 @@ function mostLanes(leaders: Map<number, number>): number {
   return [...counts].sort((x, y) => y[1] - x[1])[0]?.[0] ?? -1
 }
 
-async function partitionsOf(admin: Admin, topic: string) {
-  const { topics } = await admin.fetchTopicMetadata({ topics: [topic] })
-  return topics[0]?.partitions ?? []
+async function partitionsOf(west: ClusterClient, topic: string): Promise<PartitionMetadata[]> {
+  return (await west.metadata({ topics: [topic] })).topics.get(topic)?.partitions ?? []
 }
 
-async function leadersOf(admin: Admin, topic: string): Promise<Map<number, number>> {
-  return new Map((await partitionsOf(admin, topic)).map(({ partitionId, leader }) => [partitionId, leader]))
+async function leadersOf(west: ClusterClient, topic: string): Promise<Map<number, number>> {
+  return new Map((await partitionsOf(west, topic)).map(({ partition, leader }) => [partition, leader]))
 }
 
 /** Until each lane is led by another broker than this one. */
-function leaderless(admin: Admin, topic: string, nodeId: number): Promise<void> {
+function leaderless(west: ClusterClient, topic: string, nodeId: number): Promise<void> {
   return until(async () => {
-    const now = [...(await leadersOf(admin, topic)).values()]
+    const now = [...(await leadersOf(west, topic)).values()]
     return now.length > 0 && now.every(leader => leader >= 0 && leader !== nodeId)
   }, `lanes to leave broker ${nodeId}`)
 }
 
-function everyReplicaInSync(admin: Admin, topic: string): Promise<void> {
+function everyReplicaInSync(west: ClusterClient, topic: string): Promise<void> {
   return until(
-    async () => (await partitionsOf(admin, topic)).every(({ isr, replicas }) => isr.length === replicas.length),
+    async () => (await partitionsOf(west, topic)).every(({ isr, replicas }) => isr.length === replicas.length),
     'all replicas to be in sync'
   )
 }
 
 /** The next replica of each partition becomes the preferred one; the controller elects it within 2 s. */
-async function rotateReplicas(admin: Admin, topic: string): Promise<void> {
-  const partitions = await partitionsOf(admin, topic)
-  const partitionAssignment = partitions.map(({ partitionId, replicas, leader }) => {
+async function rotateReplicas(bed: Bed, west: ClusterClient, topic: string): Promise<void> {
+  const partitions = await partitionsOf(west, topic)
+  const partitionAssignment = partitions.map(({ partition, replicas, leader }) => {
     const next = replicas[(replicas.indexOf(leader) + 1) % replicas.length] as number
-    return { partition: partitionId, replicas: [next, ...replicas.filter(replica => replica !== next)] }
+    return { partition, replicas: [next, ...replicas.filter(replica => replica !== next)] }
   })
-  await admin.alterPartitionReassignments({ topics: [{ topic, partitionAssignment }] })
+  const admin = new Kafka(bed.west.config()).admin()
+  await admin.connect()
+  try {
+    await admin.alterPartitionReassignments({ topics: [{ topic, partitionAssignment }] })
+  } finally {
+    await admin.disconnect()
+  }
 }
 
 /** A question that fails is asked again: brokers are dying around us. */

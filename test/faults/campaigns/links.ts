@@ -9,7 +9,7 @@ export interface SourceKillOptions extends CampaignOptions {
 
 /** The source dies under live load and comes back with what it had. */
 export function sourceKill(o: SourceKillOptions): Promise<Report> {
-  return runCampaign(o, async ({ timeline, recovered }) => {
+  return runCampaign(o, async ({ timeline, progress }) => {
     const broker = o.bed.east.brokers[0]
     if (!broker) throw new Error('the source has no broker')
     await sleep(1_500)
@@ -18,8 +18,8 @@ export function sourceKill(o: SourceKillOptions): Promise<Report> {
     await sleep(o.downMs)
     await broker.start()
     timeline.inject('source is back')
-    await recovered()
-    await sleep(3_000)
+    await progress()
+    await sleep(2_000)
   })
 }
 
@@ -46,15 +46,14 @@ export function badLink(o: BadLinkOptions): Promise<Report> {
     { what: '100 ms each way', on: all(proxy => proxy.setLatency(100)), off: all(proxy => proxy.setLatency(0)) },
     { what: '200 kB/s', on: all(proxy => proxy.setThrottle(200_000)), off: all(proxy => proxy.setThrottle(null)) }
   ]
-  return runCampaign({ ...o, mirrors: 1, proxied: true }, async ({ timeline, random, recovered }) => {
+  return runCampaign({ ...o, mirrors: 1, proxied: true }, async ({ timeline, random, progress }) => {
     for (let round = 0; round < o.rounds; round++) {
       for (const { what, on, off } of faults) {
         timeline.inject(what)
         on()
         await sleep(off ? o.stretchMs : 300 + random() * 1_000)
         off?.()
-        await sleep(200)
-        await recovered()
+        await progress()
         await sleep(random() * 500)
       }
     }

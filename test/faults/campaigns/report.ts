@@ -35,7 +35,7 @@ export function expectExact(report: Report): void {
   expect(comparison.sourceCount).toBeGreaterThan(0)
 }
 
-export function describeReport(report: Report): string {
+function describeReport(report: Report): string {
   const { comparison: c, injections } = report
   const lines = [
     `── ${report.name} (seed ${report.seed}, ${report.seconds.toFixed(0)} s) ──`,

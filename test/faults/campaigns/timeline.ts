@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { ChildFigures, LaneSample } from '../../support/mirror-process.js'
 
 /** One thing that was done to the system, and how long it hurt. */
@@ -62,6 +63,16 @@ export class Timeline {
       if (now - at > NOTICEABLE_MS) this.#pauses.push({ partition, from: at, to: now })
     }
     this.#loadEndedAt = now
+  }
+
+  /** Every lane has moved on since this call. */
+  async progress(timeoutMs = 60_000): Promise<void> {
+    const before = new Map([...this.#ends].map(([partition, { end }]) => [partition, end]))
+    const deadline = Date.now() + timeoutMs
+    while ([...before].some(([partition, end]) => (this.#ends.get(partition)?.end ?? 0) <= end)) {
+      if (Date.now() > deadline) throw new Error(`a lane has not moved on for ${timeoutMs} ms`)
+      await sleep(20)
+    }
   }
 
   injections(): Injection[] {

@@ -72,7 +72,11 @@ export class FakeCluster {
 
   /** A connection of its own: strictly one request after the other, as a broker serves a socket. */
   async openConnection(): Promise<unknown> {
-    const cluster = this
+    const cluster = {
+      before: (name: string) => this.before(name),
+      after: (name: string) => this.after(name),
+      handle: <T>(request: ApiRequest<T>) => this.handle(request)
+    }
     let last: Promise<unknown> = Promise.resolve()
     const connection = {
       closed: false,
@@ -170,23 +174,21 @@ export class FakeCluster {
           const partition = reader.int32()
           const records = Buffer.from(reader.compactBytes())
           reader.tags()
-          return {
-            ...ref,
-            partition,
-            logStartOffset: -1n,
-            errorMessage: null,
-            ...this.partition(ref.topic, partition).produce(records)
-          }
+          const log = this.partition(ref.topic, partition)
+          const result = log.produce(records)
+          waiting.push({ log, end: log.end })
+          return { ...ref, partition, logStartOffset: -1n, errorMessage: null, ...result }
         })
         reader.tags()
         return results
       })
       .flat()
+    while (waiting.some(({ log, end }) => log.highWatermark < end)) await new Promise(resolve => setTimeout(resolve, 1))
     return { throttleMs: 0, partitions }
   }
 
   #listOffsets(reader: Reader) {
-    reader.int32()
+    const logEnd = reader.int32() === -2
     const committed = reader.int8() === 1
     const partitions = reader
       .compactArray(() => {
@@ -197,7 +199,8 @@ export class FakeCluster {
           const timestamp = reader.int64()
           reader.tags()
           const log = this.partition(topic, partition)
-          const offset = timestamp === -2n ? log.start : committed ? log.lastStable : log.highWatermark
+          const end = logEnd ? log.end : committed ? log.lastStable : log.highWatermark
+          const offset = timestamp === -2n ? log.start : end
           return { topic, partition, errorCode: 0, timestamp, offset, leaderEpoch: 0 }
         })
         reader.tags()

@@ -139,7 +139,7 @@ export function dataBatch(
   return encodeBatch({ records: records(Array.from({ length: count }, () => 'x')), ...o })
 }
 
-export function markerBatch(producerId: bigint, producerEpoch: number, type: 'abort' | 'commit'): Buffer {
+function markerBatch(producerId: bigint, producerEpoch: number, type: 'abort' | 'commit'): Buffer {
   const key = Buffer.from([0, 0, 0, type === 'commit' ? 1 : 0])
   const record = { offset: 0n, timestamp: BigInt(Date.now()), key, value: Buffer.alloc(6), headers: [] }
   const bytes = encodeBatch({ records: [record], producerId, producerEpoch, transactional: true })

@@ -5,6 +5,7 @@ import { TargetLog } from '../../../src/lineage/target-log.js'
 import type { LinkRegistry } from '../../../src/lineage/link-registry.js'
 import type { Logger } from '../../../src/logger.js'
 import { LaneManager } from '../../../src/mirror/lane-manager.js'
+import type { LinkBinding } from '../../../src/mirror/link-session.js'
 import { isControl, viewOf } from '../../../src/records/batch.js'
 import { decodeRecords } from '../../../src/records/decode.js'
 import { encodeBatch } from '../../../src/records/encode.js'
@@ -49,7 +50,9 @@ class Source {
       this.#commit(this.log.append(encodeBatch({ records: records(values) })), values)
       return
     }
-    const base = this.log.append(encodeBatch({ records: records(values), producerId, producerEpoch: 0, baseSequence: 0, transactional: true }))
+    const base = this.log.append(
+      encodeBatch({ records: records(values), producerId, producerEpoch: 0, baseSequence: 0, transactional: true })
+    )
     if (kind < 0.6) {
       const lastOffset = this.log.append(markerOf(this.log, producerId, 'abort'))
       this.log.aborted.push({ producerId, firstOffset: base, lastOffset })
@@ -87,7 +90,7 @@ class Process {
     this.manager = new LaneManager({
       source: source.client,
       target: target.client,
-      session,
+      link: { session } as LinkBinding,
       logger: SILENT,
       events: {
         stateChanged: (lane, _from, to) => {
@@ -98,7 +101,11 @@ class Process {
     })
   }
 
-  static async start(sourceTopics: FakeCluster['topics'], targetTopics: FakeCluster['topics'], faults: (target: FakeCluster) => void): Promise<Process> {
+  static async start(
+    sourceTopics: FakeCluster['topics'],
+    targetTopics: FakeCluster['topics'],
+    faults: (target: FakeCluster) => void
+  ): Promise<Process> {
     const source = new FakeCluster('east', sourceTopics)
     const target = new FakeCluster('west', targetTopics)
     const state = await LinkState.open({ cluster: target.client, link: LINK, logger: SILENT, create: false })
@@ -106,7 +113,11 @@ class Process {
     await state.refresh()
     faults(target)
     const process = new Process(source, target, state)
-    const spec = (topics: FakeCluster['topics']) => ({ topic: TOPIC, topicId: topics.get(TOPIC)?.id ?? '', partition: 0 })
+    const spec = (topics: FakeCluster['topics']) => ({
+      topic: TOPIC,
+      topicId: topics.get(TOPIC)?.id ?? '',
+      partition: 0
+    })
     void process.manager.add([{ source: spec(sourceTopics), target: spec(targetTopics), maxBatchBytes: 1_000 }])
     return process
   }
@@ -130,7 +141,11 @@ const sleep = (ms: number) => new Promise(resolve => setTimeout(resolve, ms))
 const valuesOf = (log: FakePartition) =>
   log.batches.flatMap(bytes => {
     const batch = viewOf(bytes)
-    return isControl(batch.attributes) ? [] : decodeRecords(batch).map(record => [batch.baseOffset + record.offset - batch.baseOffset, record.value?.toString() ?? ''] as const)
+    return isControl(batch.attributes)
+      ? []
+      : decodeRecords(batch).map(
+          record => [batch.baseOffset + record.offset - batch.baseOffset, record.value?.toString() ?? ''] as const
+        )
   })
 
 async function race(seed: number, o: { processes: number; rounds: number; faulty: boolean }) {
@@ -160,7 +175,12 @@ async function race(seed: number, o: { processes: number; rounds: number; faulty
     for (let batch = 0; batch < 12; batch++) source.grow()
     await sleep(random() * 40)
     if (o.faulty && random() < 0.25) target.append(encodeBatch({ records: records(['foreign']) }))
-    if (o.faulty && random() < 0.15) for (const producer of target.producers.values()) producer.batches = producer.batches.slice(-1)
+    if (o.faulty && target.heldAt === undefined && random() < 0.3) {
+      target.heldAt = target.end
+      setTimeout(() => (target.heldAt = undefined), 20 + random() * 80)
+    }
+    if (o.faulty && random() < 0.15)
+      for (const producer of target.producers.values()) producer.batches = producer.batches.slice(-1)
     if (o.faulty && random() < 0.25) {
       const index = Math.floor(random() * processes.length)
       const dead = processes[index] as Process
@@ -185,22 +205,26 @@ describe('lanes of several processes', () => {
     expect(valuesOf(target).map(([, value]) => value)).toEqual([...source.committed.values()])
   })
 
-  it.each([11, 12, 13, 14, 15, 16])('race under lost answers, crashes and forgetful brokers without losing or repeating a record (seed %i)', async seed => {
-    const { source, target, west, failures, done } = await race(seed, { processes: 2, rounds: 25, faulty: true })
-    expect(failures).toEqual([])
-    const copied = valuesOf(target).filter(([, value]) => value !== 'foreign')
-    expect(copied.map(([, value]) => value)).toEqual([...source.committed.values()])
-    expect(done).toBe(true)
+  it.each([11, 12, 13, 14, 15, 16])(
+    'race under lost answers, crashes and forgetful brokers without losing or repeating a record (seed %i)',
+    async seed => {
+      const { source, target, west, failures, done } = await race(seed, { processes: 2, rounds: 25, faulty: true })
+      expect(failures).toEqual([])
+      const copied = valuesOf(target).filter(([, value]) => value !== 'foreign')
+      expect(copied.map(([, value]) => value)).toEqual([...source.committed.values()])
+      expect(done).toBe(true)
 
-    // Whoever comes later finds every record again, from the target alone.
-    const state = await LinkState.open({ cluster: west.client, link: LINK, logger: SILENT, create: false })
-    await state?.refresh()
-    const lane = [...(state?.lanes ?? [])][0]
-    if (!lane) throw new Error('no lane')
-    const log = new TargetLog(west.client, TOPIC, 0)
-    const map = await LaneMap.open(log, lane, await log.bounds())
-    await map.loadAll()
-    const offsets = new Map(copied.map(([offset, value]) => [value, offset]))
-    for (const [offset, value] of source.committed) expect(map.translate(offset), value).toEqual({ kind: 'exact', offset: offsets.get(value) })
-  })
+      // Whoever comes later finds every record again, from the target alone.
+      const state = await LinkState.open({ cluster: west.client, link: LINK, logger: SILENT, create: false })
+      await state?.refresh()
+      const lane = [...(state?.lanes ?? [])][0]
+      if (!lane) throw new Error('no lane')
+      const log = new TargetLog(west.client, TOPIC, 0)
+      const map = await LaneMap.open(log, lane, await log.bounds())
+      await map.loadAll()
+      const offsets = new Map(copied.map(([offset, value]) => [value, offset]))
+      for (const [offset, value] of source.committed)
+        expect(map.translate(offset), value).toEqual({ kind: 'exact', offset: offsets.get(value) })
+    }
+  )
 })

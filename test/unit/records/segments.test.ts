@@ -49,7 +49,7 @@ describe('readSegments', () => {
   it('stays where it is when the answer holds no complete batch', () => {
     const data = batch(10n, 3, -1n, false)
     const read = readSegments(data.subarray(0, data.length - 1), { ...COMMITTED, abortedTransactions: [] })
-    expect(read).toEqual({ segments: [], next: 10n })
+    expect(read).toEqual({ segments: [], next: 10n, leaderEpoch: -1 })
   })
 
   it('calls control batches that are neither commit nor abort markers too', () => {

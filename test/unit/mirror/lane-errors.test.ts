@@ -1,0 +1,83 @@
+import { describe, expect, it } from 'vitest'
+import type { FetchedPartition } from '../../../src/kafka/requests/fetch.js'
+import type { ProducedPartition } from '../../../src/kafka/requests/produce.js'
+import { judgeFetchError, judgeProduceError } from '../../../src/mirror/lane-errors.js'
+import { assertNotCompacted, assertYoungEnough, planDigest } from '../../../src/mirror/lane-guard.js'
+import type { PlannedBatch } from '../../../src/records/types.js'
+
+const topic = { topic: 'orders', topicId: 'id', partition: 3 }
+const fetched = (errorCode: number, logStartOffset = -1n) => ({ errorCode, logStartOffset }) as FetchedPartition
+const produced = (errorCode: number) => ({ errorCode, errorMessage: 'why' }) as ProducedPartition
+
+describe('an error of the target', () => {
+  it.each([
+    [45, 'recover', 'TWINLOG_POSITION_UNKNOWN'],
+    [46, 'recover', 'TWINLOG_POSITION_UNKNOWN'],
+    [47, 'recover', 'TWINLOG_FENCED'],
+    [90, 'recover', 'TWINLOG_FENCED'],
+    [10, 'fail', 'TWINLOG_RECORD_TOO_LARGE'],
+    [18, 'fail', 'TWINLOG_RECORD_TOO_LARGE'],
+    [2, 'fail', 'TWINLOG_CORRUPT_BATCH'],
+    [32, 'fail', 'TWINLOG_RECORD_REJECTED'],
+    [87, 'fail', 'TWINLOG_RECORD_REJECTED'],
+    [29, 'fail', 'TWINLOG_UNAUTHORIZED']
+  ])('%i: %s with %s', (code, action, expected) => {
+    expect(judgeProduceError(produced(code), topic)).toMatchObject({
+      action,
+      error: { code: expected, topic: 'orders', partition: 3, kafkaCode: code }
+    })
+  })
+
+  it.each([3, 5, 6, 7, 19, 20, 100])('%i passes: the lane asks the target and goes on', code => {
+    expect(judgeProduceError(produced(code), topic).action).toBe('recover')
+  })
+})
+
+describe('an error of the source', () => {
+  it('stops at a gap and at a lost end rather than skip', () => {
+    expect(judgeFetchError(fetched(1, 50n), 40n, topic)).toMatchObject({
+      action: 'fail',
+      error: { code: 'TWINLOG_GAP', offset: 40n }
+    })
+    expect(judgeFetchError(fetched(1, 0n), 40n, topic)).toMatchObject({
+      action: 'fail',
+      error: { code: 'TWINLOG_TRUNCATED', offset: 40n }
+    })
+  })
+
+  it.each([3, 5, 6, 74, 75, 100, 103])('%i: the leader is looked up again', code => {
+    expect(judgeFetchError(fetched(code), 40n, topic).action).toBe('refresh')
+  })
+
+  it('29: no right to read is final', () => {
+    expect(judgeFetchError(fetched(29), 40n, topic)).toMatchObject({
+      action: 'fail',
+      error: { code: 'TWINLOG_UNAUTHORIZED' }
+    })
+  })
+})
+
+describe('the guard of a lane', () => {
+  const batchOf = (maxTimestamp: number) => ({ maxTimestamp: BigInt(maxTimestamp), from: 7n }) as PlannedBatch
+
+  it('refuses records so old that the target would forget who wrote them', () => {
+    const day = 86_400_000
+    expect(() => assertYoungEnough(batchOf(Date.now() - 0.8 * day), day, topic)).not.toThrow()
+    expect(() => assertYoungEnough(batchOf(Date.now() + day), day, topic)).not.toThrow()
+    for (const timestamp of [Date.now() - 0.95 * day, 0, -1]) {
+      expect(() => assertYoungEnough(batchOf(timestamp), day, topic)).toThrowError(
+        expect.objectContaining({ code: 'TWINLOG_UNSUPPORTED', offset: 7n })
+      )
+    }
+  })
+
+  it('refuses compacted sources', () => {
+    expect(() => assertNotCompacted('delete', 'orders')).not.toThrow()
+    for (const policy of ['compact', 'compact,delete', 'delete, compact'])
+      expect(() => assertNotCompacted(policy, 'orders')).toThrowError('compacted')
+  })
+
+  it('has a digest that stays the same from version to version', () => {
+    expect(planDigest({ isolation: 'read_committed', transform: null })).toBe('SFHMT8gPeH-ybS9UIO-xzg')
+  })
+})

@@ -1,0 +1,89 @@
+import { describe, expect, it } from 'vitest'
+import { type MirrorOptions, resolveMirrorOptions } from '../../../src/mirror/options.js'
+import { OffsetTranslator } from '../../../src/offsets/translator.js'
+
+const east = { alias: 'east', brokers: ['a:9092'] }
+const west = { alias: 'west', brokers: ['[::1]:9092'] }
+const good = { source: east, target: west, topics: 'orders' }
+const refused = (path: string) =>
+  expect.objectContaining({ code: 'TWINLOG_INVALID_OPTION', name: 'InvalidOptionError', path })
+
+describe('options of Mirror', () => {
+  it('have defaults, and undefined counts as left out', () => {
+    const all = {
+      ...good,
+      link: undefined,
+      createTopics: undefined,
+      syncGroups: undefined,
+      discoveryIntervalMs: undefined,
+      logger: undefined,
+      naming: undefined,
+      nonsense: undefined
+    }
+    expect(resolveMirrorOptions(all as MirrorOptions)).toMatchObject({
+      link: 'east-west',
+      createTopics: { configs: {} },
+      syncGroups: true,
+      discoveryIntervalMs: 5_000
+    })
+    expect(resolveMirrorOptions({ ...good, createTopics: false }).createTopics).toBe(false)
+  })
+
+  it.each<[string, object]>([
+    ['mirror.source', { source: undefined }],
+    ['mirror.source.alias', { source: { ...east, alias: 'ea st' } }],
+    ['mirror.source.brokers', { source: { ...east, brokers: [] } }],
+    ['mirror.source.brokers[1]', { source: { ...east, brokers: ['a:1', 'b'] } }],
+    ['mirror.target', { target: null }],
+    ['mirror.target.brokers[0]', { target: { ...west, brokers: [7] } }],
+    ['mirror.target.alias', { target: east }],
+    ['mirror.topics', { topics: undefined }],
+    ['mirror.topics', { topics: [] }],
+    ['mirror.topics', { topics: { include: [] } }],
+    ['mirror.topics.including', { topics: { including: ['a'] } }],
+    ['mirror.topics[1]', { topics: ['a', ''] }],
+    ['mirror.topics[0]', { topics: 'orders.*' }],
+    ['mirror.topics[0]', { topics: 7 }],
+    ['mirror.topics.exclude[0]', { topics: { include: /a/, exclude: ['a b'] } }],
+    ['mirror.link', { link: 'a/b' }],
+    ['mirror.link', { link: '' }],
+    ['mirror.createTopics', { createTopics: 'yes' }],
+    ['mirror.createTopics.replicationFactor', { createTopics: { replicationFactor: 0 } }],
+    ['mirror.createTopics.partitions', { createTopics: { partitions: 3 } }],
+    ['mirror.syncGroups', { syncGroups: { intervalMs: 5 } }],
+    ['mirror.discoveryIntervalMs', { discoveryIntervalMs: 1.5 }],
+    ['mirror.discoveryIntervalMs', { discoveryIntervalMs: -1 }],
+    ['mirror.logger', { logger: { info: () => undefined } }],
+    ['mirror.onGap', { onGap: 'continue' }],
+    ['mirror.transform', { transform: () => undefined }],
+    ['mirror.topic', { topic: 'orders' }]
+  ])('are refused by path: %s %o', (path, wrong) => {
+    expect(() => resolveMirrorOptions({ ...good, ...wrong })).toThrowError(refused(path))
+  })
+
+  it('say of planned ones that they are not there yet', () => {
+    expect(() => resolveMirrorOptions({ ...good, mm2: {} } as MirrorOptions)).toThrowError('is not available yet')
+    expect(() => resolveMirrorOptions({ ...good, mmm: {} } as MirrorOptions)).toThrowError('is not an option')
+    expect(() => resolveMirrorOptions(undefined as unknown as MirrorOptions)).toThrowError(refused('mirror'))
+  })
+})
+
+describe('options of OffsetTranslator', () => {
+  it('need no more than the source alias and the target', () => {
+    expect(
+      () => new OffsetTranslator({ source: 'east', target: west, link: undefined, logger: undefined })
+    ).not.toThrow()
+  })
+
+  it.each<[string, object]>([
+    ['offsetTranslator.source', { source: east }],
+    ['offsetTranslator.source', { source: 'west' }],
+    ['offsetTranslator.target', { target: undefined }],
+    ['offsetTranslator.link', { link: 'a b' }],
+    ['offsetTranslator.logger', { logger: 'pino' }],
+    ['offsetTranslator.mm2', { mm2: true }],
+    ['offsetTranslator.group', { group: 'g' }]
+  ])('are refused by path: %s %o', (path, wrong) => {
+    expect(() => new OffsetTranslator({ source: 'east', target: west, ...wrong })).toThrowError(refused(path))
+  })
+})
