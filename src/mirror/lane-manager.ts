@@ -1,3 +1,5 @@
+import { setMaxListeners } from 'node:events'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { TwinlogError, toTwinlogError } from '../errors.js'
 import type { ClusterClient } from '../kafka/cluster.js'
 import { offsetForLeaderEpochRequest } from '../kafka/requests/offset-for-leader-epoch.js'
@@ -78,6 +80,8 @@ export class LaneManager implements LaneHost {
     this.#link = o.link
     this.#logger = o.logger
     this.#events = o.events
+    // Every lane that starts listens to it, and there may be thousands.
+    setMaxListeners(0, this.#abort.signal)
     this.#starter = new LaneStarter(o)
     this.#sourceFeed = new MetadataFeed(o.source)
     this.#targetFeed = new MetadataFeed(o.target)
@@ -231,6 +235,8 @@ export class LaneManager implements LaneHost {
 
   /** Tries for as long as the cause may pass; a lane that cannot go on says why and leaves the others alone. */
   async #startUntilSettled(lane: Lane, onBlocked: () => void): Promise<void> {
+    const stayBackMs = lane.stayBackMs()
+    if (stayBackMs > 0) await sleep(stayBackMs, undefined, { signal: this.#abort.signal }).catch(() => undefined)
     const since = Date.now()
     const attempt = async () => {
       try {

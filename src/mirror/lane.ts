@@ -10,6 +10,7 @@ import { stampBatch } from '../records/stamp.js'
 import type { CompressionName, Segment } from '../records/types.js'
 import { LaneBuffer, type Send } from './lane-buffer.js'
 import { LagClock, LANE_TRANSITIONS, type LaneStateName, type LaneStatus, RateMeter } from './lane-status.js'
+import { RaceMeter } from './race-meter.js'
 import { judgeFetchError, judgeProduceError } from './lane-errors.js'
 import { assertYoungEnough } from './lane-guard.js'
 import type { RecoveredPosition } from './recovery.js'
@@ -70,6 +71,7 @@ export class Lane {
   readonly #limits: LaneLimits
   readonly #lag = new LagClock()
   readonly #rate = new RateMeter()
+  readonly #races = new RaceMeter()
   #state: LaneStateName = 'starting'
   #error: TwinlogError | undefined
   #why: string | undefined
@@ -231,6 +233,11 @@ export class Lane {
     this.#error = error
     this.#buffer?.drop()
     this.#transition('waiting', error.message)
+  }
+
+  /** How long to stay back before the next attempt: a lane that keeps losing to another owner leaves it the way for a while. */
+  stayBackMs(): number {
+    return this.#races.pauseMs(Date.now())
   }
 
   /** A new connection may lead to a broker that has forgotten this producer: the first batch goes alone. */
@@ -476,6 +483,7 @@ export class Lane {
     const verdict = judgeProduceError(result, this.target)
     if (verdict.action === 'fail') return this.fail(verdict.error)
     if (result.errorCode === 45) {
+      this.#races.lost(Date.now())
       const evidence = `${this.#buffer?.acknowledgedNext}/${this.#targetEnd}`
       this.#same45 = { evidence, times: this.#same45.evidence === evidence ? this.#same45.times + 1 : 1 }
       if (this.#same45.times > 3) {
