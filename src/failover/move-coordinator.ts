@@ -159,7 +159,7 @@ export class MoveCoordinator {
 
   /** Gives the lanes that this move closed back to their Mirror; for a move that did not come to be. */
   async reopen(): Promise<void> {
-    if (this.#closing) await reopenLanes(this.context, { from: this.from, to: this.to, epochs: [this.epoch] })
+    if (this.#closing) await reopenLanes(this.context, this)
   }
 
   /** Topics that instances reported only with their answers. */

@@ -3,11 +3,11 @@ import type { Logger } from '../logger.js'
 import type { ClusterLink } from './cluster-link.js'
 import type { LocalParticipants } from './fleet-participants.js'
 import { writeAnswer, watchInitiator } from './move-participant.js'
-import { type ControlView, givenUpMoves, mergeViews, type MoveView, outcomeOf, type Settled } from '../control/moves.js'
+import { type ControlView, mergeViews, type MoveView, outcomeOf, type Settled } from '../control/moves.js'
 import type { ClusterHandle } from './participants.js'
 import type { ResolvedFailoverOptions } from './options.js'
 import type { Heartbeat } from './presence.js'
-import { reopenLanes } from './reopen-lanes.js'
+import { LaneReopener } from './reopen-lanes.js'
 import type { StateMachine } from './state-machine.js'
 
 /** How long running handlers and unanswered sends may take in a planned move. */
@@ -33,8 +33,7 @@ export class ServiceMember {
   #reacting: Promise<void> = Promise.resolve()
   #queued = false
   #driving: number | undefined
-  /** Moves that were given up and whose lanes are open again. */
-  readonly #reopened = new Set<number>()
+  readonly #reopener: LaneReopener
 
   constructor(o: {
     options: ResolvedFailoverOptions
@@ -51,6 +50,7 @@ export class ServiceMember {
     this.#events = o.events
     this.#signal = o.signal
     this.#logger = o.options.logger
+    this.#reopener = new LaneReopener({ links: o.links, options: o.options })
     this.#handle = this.#handleFor(o.options.active, 0)
   }
 
@@ -145,7 +145,7 @@ export class ServiceMember {
       await this.#participation?.done.catch(() => undefined)
       await this.#return()
     }
-    this.#reopen()
+    this.#reopener.follow(this.views())
   }
 
   async #participate(move: MoveView): Promise<void> {
@@ -176,26 +176,6 @@ export class ServiceMember {
     }).catch((error: unknown) =>
       this.#logger.warn({ epoch, error: String(error) }, 'could not watch the instance that drives the move')
     )
-  }
-
-  /**
-   * Whoever drove a move that was given up may have died before it opened the lanes again; without them nothing is copied any
-   * more. Tried again with the next change until it is done.
-   */
-  #reopen(): void {
-    for (const { epoch, from, to } of givenUpMoves(this.views())) {
-      if (this.#reopened.has(epoch) || !this.#links.has(to)) continue
-      this.#reopened.add(epoch)
-      reopenLanes({ links: this.#links, options: this.#options }, { from, to, epochs: [epoch] }).catch(
-        (error: unknown) => {
-          this.#reopened.delete(epoch)
-          this.#logger.warn(
-            { epoch, cluster: to, error: String(error) },
-            'could not open the lanes of a move again yet'
-          )
-        }
-      )
-    }
   }
 
   /** A move was decided: work on the new cluster. */

@@ -20,19 +20,20 @@ export interface ClosedLane {
   reached: bigint
 }
 
+interface Closing {
+  target: ClusterClient
+  link: string
+  move: { service: string; epoch: number }
+  logger: Logger
+  signal?: AbortSignal | undefined
+}
+
 /**
  * Ends the lanes of these source topics for a move: first the word (`closed`, so that whoever is fenced learns why), then the
  * marker of a new epoch in every target partition, both again for what was born or opened meanwhile, then a look at where each lane
  * ends. Other lanes of the link go on.
  */
-export async function closeLanes(o: {
-  target: ClusterClient
-  link: string
-  topics: readonly string[] | 'all'
-  move: { service: string; epoch: number }
-  logger: Logger
-  signal?: AbortSignal | undefined
-}): Promise<{ lanes: ClosedLane[] }> {
+export async function closeLanes(o: Closing & { topics: readonly string[] | 'all' }): Promise<{ lanes: ClosedLane[] }> {
   const state = await openState(o)
   const lanes = new Map<string, LaneState>()
   for (let round = 1; ; round++) {
@@ -52,14 +53,6 @@ export async function closeLanes(o: {
     await state.refresh()
   }
   return { lanes: await Promise.all([...lanes.values()].map(lane => closedLane(o.target, lane))) }
-}
-
-interface Closing {
-  target: ClusterClient
-  link: string
-  move: { service: string; epoch: number }
-  logger: Logger
-  signal?: AbortSignal | undefined
 }
 
 async function closeRound(state: LinkState, lanes: LaneState[], o: Closing): Promise<void> {
@@ -99,23 +92,16 @@ function notClosed(o: Closing, lanes: LaneState[]): TwinlogError {
 }
 
 /**
- * Opens the lanes that these moves had closed and then gave up, so that their Mirror takes them up again behind a fence of its own.
- * Only gates of these very moves are opened: a later one decides for itself. Can be called again and by several instances.
+ * Opens lanes that a move had closed and then gave up, so that their Mirror takes them up again behind a fence of its own.
+ * Only gates of this very move are opened: a later one decides for itself. Can be called again, and by several instances.
  */
-export async function openLanes(o: {
-  target: ClusterClient
-  link: string
-  service: string
-  epochs: readonly number[]
-  logger: Logger
-}): Promise<void> {
-  const state = await openState(o)
+export async function openLanes(o: Closing): Promise<void> {
+  const state = await LinkState.open({ cluster: o.target, link: o.link, logger: o.logger, create: false })
+  if (!state) return
+  await state.refresh()
+  const closed = [...state.lanes].filter(lane => lane.birth && isClosedBy(o.move, lane))
   await Promise.all(
-    [...state.lanes].map(async lane => {
-      const moveEpoch = o.epochs.find(epoch => isClosedBy({ service: o.service, epoch }, lane))
-      if (lane.birth && moveEpoch !== undefined)
-        await state.writeGate(lane.key, { state: 'opened', service: o.service, moveEpoch })
-    })
+    closed.map(lane => state.writeGate(lane.key, { state: 'opened', service: o.move.service, moveEpoch: o.move.epoch }))
   )
 }
 

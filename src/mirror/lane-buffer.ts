@@ -28,6 +28,8 @@ export class LaneBuffer {
   #bytes = 0
   readonly #unsettled = new Set<Send>()
   #forgotten = false
+  /** Where the lane stood when its memory was dropped: what was planned behind it never came to be. */
+  #stoodAt: { next: bigint; reached: bigint } | undefined
   /** Ordinal that the next planned record gets. */
   #next: bigint
   /** Source offset behind the last planned record: a gap between it and the next record is still to be noted. */
@@ -44,7 +46,7 @@ export class LaneBuffer {
 
   /** Ordinal behind the last acknowledged record. */
   get acknowledgedNext(): bigint {
-    return (this.#inFlight[0] ?? this.#queue[0])?.first ?? this.#next
+    return this.#stoodAt?.next ?? (this.#inFlight[0] ?? this.#queue[0])?.first ?? this.#next
   }
 
   /** Source offset to fetch next. */
@@ -72,6 +74,7 @@ export class LaneBuffer {
 
   /** Source position up to which everything is on the target or a gap, given that all acknowledged sends are. */
   get reached(): bigint {
+    if (this.#stoodAt) return this.#stoodAt.reached
     const first = this.#inFlight[0] ?? this.#queue[0]
     return first ? this.#gaps.sourceBehind(first.first) : this.#position
   }
@@ -119,10 +122,15 @@ export class LaneBuffer {
 
   /**
    * An answer, or the certainty that none will come. True when the acknowledged end moved to the end of this send; what was appended
-   * behind a failed send stays until the target was asked.
+   * behind a failed send stays until the target was asked. Nothing moves after a drop.
    */
   settle(send: Send, appended: boolean): boolean {
-    if (!this.#unsettled.delete(send) || !appended || this.#inFlight[0] !== send) return false
+    if (!this.#unsettled.delete(send)) return false
+    if (this.#stoodAt) {
+      this.drop()
+      return false
+    }
+    if (!appended || this.#inFlight[0] !== send) return false
     this.#inFlight.shift()
     this.#bytes -= send.batch.bytes.length
     // Acknowledged: nothing sends it again. Sends that are dropped otherwise leave their memory to the garbage collector.
@@ -133,6 +141,7 @@ export class LaneBuffer {
 
   /** Lets go of everything that is not on its way: the lane starts from the state topic when it starts again. */
   drop(): void {
+    this.#stoodAt ??= { next: this.acknowledgedNext, reached: this.reached }
     this.#forgotten = true
     this.#inFlight = this.#inFlight.filter(send => this.#unsettled.has(send))
     this.#queue = []

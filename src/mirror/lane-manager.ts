@@ -153,7 +153,7 @@ export class LaneManager implements LaneHost {
     this.abort()
     await Promise.all([this.#router.stopFetching(), ...this.#starting])
     const deadline = Date.now() + timeoutMs
-    const busy = () => [...this.lanes.values()].some(lane => lane.active && !lane.drained)
+    const busy = () => [...this.lanes.values()].some(lane => lane.active && !lane.needsRecovery && !lane.drained)
     while (busy() && Date.now() < deadline) await new Promise(resolve => setTimeout(resolve, 5))
     await this.writeCheckpoints().catch((error: unknown) =>
       this.#logger.warn({ error }, 'the last checkpoints could not be written')
@@ -238,13 +238,21 @@ export class LaneManager implements LaneHost {
     const stayBackMs = lane.stayBackMs()
     if (stayBackMs > 0) await sleep(stayBackMs, undefined, { signal: this.#abort.signal }).catch(() => undefined)
     const since = Date.now()
+    let last: TwinlogError | undefined
+    const blocked = () => {
+      lane.blocked(last ?? noAnswer(lane))
+      onBlocked()
+    }
+    // One attempt alone may take longer: a silent broker fails nothing.
+    const timer = setTimeout(blocked, BLOCKED_MS)
+    timer.unref()
     const attempt = async () => {
       try {
-        return await this.#attempt(lane)
+        return await unlessAborted(this.#attempt(lane), this.#abort.signal)
       } catch (error) {
-        if (error instanceof TwinlogError && error.retriable && Date.now() - since > BLOCKED_MS) {
-          lane.blocked(error)
-          onBlocked()
+        if (error instanceof TwinlogError && error.retriable) {
+          last = error
+          if (Date.now() - since > BLOCKED_MS) blocked()
         }
         throw error
       }
@@ -274,6 +282,8 @@ export class LaneManager implements LaneHost {
       )
       if (cause.code === 'TWINLOG_FENCED') lane.stop(cause.message, cause)
       else lane.fail(cause)
+    } finally {
+      clearTimeout(timer)
     }
   }
 
@@ -284,7 +294,11 @@ export class LaneManager implements LaneHost {
     ])
     assertSameTopic(lane.source, source.topics.get(lane.source.topic)?.topicId, this.#source.alias)
     assertSameTopic(lane.target, target.topics.get(lane.target.topic)?.topicId, this.#target.alias)
-    return this.#starter.start(lane)
+    const start = await this.#starter.start(lane)
+    // Without a leader of the source there is nothing to begin: it counts as an attempt, with its pauses and its reason.
+    const leader = this.#source.leaderOf(lane.source.topic, lane.source.partition)
+    if (start.kind === 'go' && (!leader || leader.nodeId < 0)) throw noLeader(lane)
+    return start
   }
 
   async #judgeOutOfRange(lane: Lane): Promise<void> {
@@ -369,6 +383,24 @@ function noLeader(lane: Lane): TwinlogError {
     topic: lane.source.topic,
     partition: lane.source.partition,
     retriable: true
+  })
+}
+
+function noAnswer(lane: Lane): TwinlogError {
+  const message = `lane ${lane.source.topic}-${lane.source.partition} cannot start: nobody has answered for ${BLOCKED_MS} ms`
+  return new TwinlogError('TWINLOG_TIMEOUT', message, {
+    topic: lane.source.topic,
+    partition: lane.source.partition,
+    retriable: true
+  })
+}
+
+/** What is waited for may never come: an abort ends the waiting, not the work. */
+function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const onAbort = () => reject(new TwinlogError('TWINLOG_ABORTED', 'aborted while a lane was being started'))
+    signal.addEventListener('abort', onAbort, { once: true })
+    work.finally(() => signal.removeEventListener('abort', onAbort)).then(resolve, reject)
   })
 }
 

@@ -8,7 +8,7 @@ import { planBatches } from '../records/plan.js'
 import { readSegments } from '../records/segments.js'
 import { stampBatch } from '../records/stamp.js'
 import type { CompressionName, Segment } from '../records/types.js'
-import { LaneBuffer, type Send } from './lane-buffer.js'
+import type { LaneBuffer, Send } from './lane-buffer.js'
 import { LagClock, LANE_TRANSITIONS, type LaneStateName, type LaneStatus, RateMeter } from './lane-status.js'
 import { RaceMeter } from './race-meter.js'
 import { judgeFetchError, judgeProduceError } from './lane-errors.js'
@@ -53,6 +53,7 @@ export interface LaneLimits {
 }
 
 const PIPELINE_DEPTH = 5
+const OUT_OF_ORDER = 45
 const CAUGHT_UP_LAG_MS = 1_000
 /** While answers come this often, the broker has not had the time to forget a producer and be written to by another one unnoticed. */
 const FORGET_CHECK_MS = 60_000
@@ -189,7 +190,7 @@ export class Lane {
     this.#needsRecovery = false
     this.#recovering = false
     this.#error = undefined
-    this.#transition(this.#wantsPause ? 'paused' : 'copying')
+    this.#transition(this.#wantsPause ? 'paused' : this.#state === 'caught-up' ? 'caught-up' : 'copying')
     this.#host.kick(this)
   }
 
@@ -214,6 +215,8 @@ export class Lane {
   }
 
   fail(error: TwinlogError): void {
+    // Why it was stopped decides whether it is opened again.
+    if (this.#state === 'stopped') return
     this.#error = error
     this.#needsRecovery = true
     this.#buffer?.drop()
@@ -229,7 +232,7 @@ export class Lane {
 
   /** What keeps the lane from starting may pass, but has not for a while. Its memory is for the others meanwhile. */
   blocked(error: TwinlogError): void {
-    if (this.#state !== 'starting') return
+    if (!this.#needsRecovery || this.#state === 'failed' || this.#state === 'stopped') return
     this.#error = error
     this.#buffer?.drop()
     this.#transition('waiting', error.message)
@@ -395,7 +398,7 @@ export class Lane {
 
   /** The broker that was thought to lead the target cannot be reached: with nothing on its way there, nobody else would say so. */
   unreachable(error: TwinlogError): void {
-    if (this.active) this.#failSoft(error)
+    if (this.active || this.#state === 'paused') this.#failSoft(error)
   }
 
   // ── state ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -482,7 +485,7 @@ export class Lane {
   #produceFailed(result: ProducedPartition): void {
     const verdict = judgeProduceError(result, this.target)
     if (verdict.action === 'fail') return this.fail(verdict.error)
-    if (result.errorCode === 45) {
+    if (result.errorCode === OUT_OF_ORDER) {
       this.#races.lost(Date.now())
       const evidence = `${this.#buffer?.acknowledgedNext}/${this.#targetEnd}`
       this.#same45 = { evidence, times: this.#same45.evidence === evidence ? this.#same45.times + 1 : 1 }
@@ -505,12 +508,14 @@ export class Lane {
     if (this.#needsRecovery) return this.#settled()
     this.#needsRecovery = true
     this.#error = error
-    this.#transition('starting')
+    // Losing a race to another owner is everyday life of a lane that two processes copy; it shows only when it takes long.
+    if (error.kafkaCode !== OUT_OF_ORDER) this.#transition('starting')
     this.#settled()
   }
 
   #settled(): void {
-    if (this.#state !== 'starting' || !this.#error || this.#recovering || !this.settled) return
+    if (!this.#needsRecovery || !this.#error || this.#recovering || !this.settled) return
+    if (this.#state === 'failed' || this.#state === 'stopped') return
     this.#recovering = true
     this.#host.recover(this, this.#error)
   }

@@ -1,6 +1,6 @@
 const WINDOW_MS = 10_000
-const FIRST_PAUSE_MS = 25
-const LONGEST_PAUSE_MS = 2_000
+const FIRST_PAUSE_MS = 10
+const LONGEST_PAUSE_MS = 500
 
 /**
  * Two owners of one lane take it from each other with error 45: exact, but each time both ask the target anew. The more often this

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import type { AnswerRecord, ControlRecord, MoveRecord } from '../../../src/control/control-records.js'
-import { mergeViews, outcomeOf, reduceMoves } from '../../../src/control/moves.js'
+import { givenUpMoves, mergeViews, outcomeOf, reduceMoves } from '../../../src/control/moves.js'
 
 const at = '2026-01-02T03:04:05.000Z'
 const common = (epoch: number, instance: string) => ({ service: 's', epoch, instance, at })
@@ -84,6 +84,46 @@ describe('reduceMoves', () => {
     expect(view.moves.get(1)?.answers.get('a')?.topics).toEqual(['t'])
   })
 
+  it('keeps what an instance said before it was started again, and the larger of two positions', () => {
+    const first: AnswerRecord = {
+      ...answer(1, 'a'),
+      positions: [
+        { groupId: 'g', topic: 't', partition: 0, offset: 7n },
+        { groupId: 'g', topic: 't', partition: 1, offset: 3n }
+      ],
+      ledger: {
+        acknowledged: [{ topic: 't', partition: 0, from: 5n, to: 9n }],
+        inDoubt: [{ topic: 't', partition: 0, count: 2, keys: ['k'] }]
+      }
+    }
+    const second: AnswerRecord = {
+      ...answer(1, 'a'),
+      at: '2026-01-02T03:05:00.000Z',
+      topics: ['u'],
+      groups: [],
+      positions: [{ groupId: 'g', topic: 't', partition: 1, offset: 4n }]
+    }
+    const known = reduceMoves([move(1), first, second, first])
+      .moves.get(1)
+      ?.answers.get('a')
+    expect(known).toEqual({
+      instance: 'a',
+      topics: ['t', 'u'],
+      groups: ['g'],
+      positions: [
+        { groupId: 'g', topic: 't', partition: 0, offset: 7n },
+        { groupId: 'g', topic: 't', partition: 1, offset: 4n }
+      ],
+      ledger: first.ledger
+    })
+  })
+
+  it('counts an instance that died within its answer as answered when its successor has said everything', () => {
+    const successor = { ...answer(1, 'a'), at: '2026-01-02T03:05:00.000Z', topics: ['u'] }
+    const view = reduceMoves([move(1), answer(1, 'a', 0, 2), successor])
+    expect(view.moves.get(1)?.answers.get('a')?.topics).toEqual(['t', 'u'])
+  })
+
   it('keeps the newest entry of a lane that was closed twice', () => {
     const lane = { topic: 't', partition: 0, targetTopic: 't', targetPartition: 0, targetEnd: 1n, reached: 1n }
     const fenced = (reached: bigint): ControlRecord => ({
@@ -135,5 +175,24 @@ describe('mergeViews', () => {
     expect(mergeViews(told).open).toBeUndefined()
     expect(outcomeOf(told, 1, 'west')).toEqual({ outcome: 'aborted', reason: 'lease' })
     expect(mergeViews(told).highestEpoch).toBe(1)
+  })
+})
+
+describe('givenUpMoves', () => {
+  const fenced = (epoch: number): ControlRecord => ({ ...common(epoch, 'a'), type: 'fenced', lanes: [] })
+  const epochs = (clusters: Record<string, ControlRecord[]>) => givenUpMoves(views(clusters)).map(m => m.epoch)
+
+  it('are those that may have closed lanes and were aborted, or superseded by one that was', () => {
+    expect(epochs({ west: [move(1), fenced(1), abort(1)] })).toEqual([1])
+    expect(epochs({ west: [move(1), fenced(1)], east: [abort(1, 'a')] })).toEqual([1])
+    expect(epochs({ west: [move(1), fenced(1), move(2, 'b', { kind: 'failover' }), abort(2)] })).toEqual([1])
+    expect(epochs({ west: [move(1), abort(1)] })).toEqual([])
+  })
+
+  it('are none while a move is under way, and none that a later join has overtaken', () => {
+    expect(epochs({ west: [move(1), fenced(1)] })).toEqual([])
+    expect(epochs({ west: [move(1), fenced(1), move(2, 'b')] })).toEqual([])
+    expect(epochs({ west: [move(1), fenced(1), join(1)] })).toEqual([])
+    expect(epochs({ west: [move(1), fenced(1), move(2, 'b'), fenced(2), join(2, 'b')] })).toEqual([])
   })
 })

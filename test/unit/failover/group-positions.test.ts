@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import type { GroupPosition, MoveRecord } from '../../../src/control/control-records.js'
-import { mergePositions, planGroups, targetPosition } from '../../../src/failover/group-positions.js'
+import { mergePositions, missingPositions, planGroups, targetPosition } from '../../../src/failover/group-positions.js'
 import { answerRecords } from '../../../src/failover/move-participant.js'
 import { type Answer, reduceMoves } from '../../../src/control/moves.js'
 
@@ -62,6 +62,45 @@ describe('group positions', () => {
       ['exact', false, undefined],
       ['unknown', false, 'unknown']
     ])
+  })
+})
+
+describe('missing positions', () => {
+  const exact = { kind: 'exact', topic: 't', partition: 0, offset: 4n } as const
+  const plan = () => planGroups([position(0, 5n), position(1, 6n)], [exact, { ...exact, partition: 1 }], new Date(0))
+  const partitionsOf = (groups: ReturnType<typeof plan>) => groups[0]?.partitions ?? []
+
+  it('are none when everything was committed', () => {
+    const groups = plan()
+    for (const partition of partitionsOf(groups)) partition.applied = true
+    expect(missingPositions(groups, ['t'], new Map())).toEqual([])
+  })
+
+  it('say which and why: no translation, a group in use, overwritten, refused by the broker', () => {
+    const unknown = planGroups([position(0, 5n)], [{ kind: 'unknown', reason: 'partition' }], new Date(0))
+    expect(missingPositions(unknown, ['t'], new Map())).toEqual([
+      'group g at offset 5 of t-0: the offset has no translation (partition)'
+    ])
+    const groups = plan()
+    const [first, second] = partitionsOf(groups)
+    if (!first || !second) throw new Error('the plan has two partitions')
+    first.refused = 'active'
+    second.refused = 'diverged'
+    expect(missingPositions(groups, ['t'], new Map())).toEqual([
+      'group g at offset 5 of t-0: the group has members on the target',
+      'group g at offset 6 of t-1: somebody else overwrites it on the target'
+    ])
+    const refused = plan()
+    const [denied, done] = partitionsOf(refused)
+    if (!denied || !done) throw new Error('the plan has two partitions')
+    done.applied = true
+    expect(missingPositions(refused, ['t'], new Map([[denied, 30]]))).toEqual([
+      'group g at offset 5 of t-0: the target refused the commit: GROUP_AUTHORIZATION_FAILED (30)'
+    ])
+  })
+
+  it('do not count on topics that stay', () => {
+    expect(missingPositions(plan(), ['other'], new Map())).toEqual([])
   })
 })
 

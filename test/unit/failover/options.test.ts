@@ -26,6 +26,11 @@ describe('failover options', () => {
     expect(linkName(resolveFailoverOptions({ ...fine, links: { 'east>west': 'blue' } }), 'east', 'west')).toBe('blue')
   })
 
+  it('give every start of a process a name of its own, so that its answers are not taken for those of the one before', () => {
+    expect(resolveFailoverOptions(fine).instanceId).not.toBe(resolveFailoverOptions(fine).instanceId)
+    expect(resolveFailoverOptions({ ...fine, instanceId: 'pod-1' }).instanceId).toBe('pod-1')
+  })
+
   it.each([
     ['an unknown key', { ...fine, servcie: 'x' }, 'failover.servcie'],
     ['health, which is not there yet', { ...fine, health: {} }, 'failover.health'],

@@ -1,5 +1,5 @@
-import { describe, expect, it } from 'vitest'
-import type { Gap } from '../../../src/lineage/gap-table.js'
+import { afterEach, describe, expect, it, vi } from 'vitest'
+import { type Gap, GapTable } from '../../../src/lineage/gap-table.js'
 import { LaneState } from '../../../src/lineage/lane-state.js'
 import type { BirthEntry } from '../../../src/lineage/state-values.js'
 import { birth } from './births.js'
@@ -145,5 +145,56 @@ describe('the state of a lane', () => {
     state.setGate({ state: 'closed', service: 's', moveEpoch: 1 })
     state.setGate({ state: 'opened', service: 's', moveEpoch: 2 })
     expect(state.gate?.state).toBe('opened')
+  })
+
+  it('does not believe a late word of a move that a later one of the same service has overtaken', () => {
+    const state = born()
+    state.setGate({ state: 'closed', service: 's', moveEpoch: 2 })
+    state.setGate({ state: 'opened', service: 's', moveEpoch: 1 })
+    expect(state.gate).toMatchObject({ state: 'closed', moveEpoch: 2 })
+    state.setGate({ state: 'opened', service: 'other', moveEpoch: 1 })
+    expect(state.gate).toMatchObject({ state: 'opened', service: 'other' })
+  })
+})
+
+describe('the gaps of a lane that nobody fenced', () => {
+  afterEach(() => void vi.restoreAllMocks())
+
+  it('go to the end of the table as they come: what is known is not put together again', () => {
+    // Symptom: each commit of a transactional source rebuilt a table of a million gaps.
+    const state = born()
+    for (let index = 0; index < 100; index++) state.addGaps(chunk(0, gap(index, 2 * index, 1)))
+    const appended = vi.spyOn(GapTable.prototype, 'append')
+    state.addGaps(chunk(0, gap(100, 200, 1)))
+    expect(state.gaps().size).toBe(101)
+    state.addGaps(chunk(0, gap(101, 202, 1)))
+    expect(state.gaps().size).toBe(102)
+    expect(appended).toHaveBeenCalledTimes(2)
+  })
+
+  it('are copied once for each table that was handed out, which stays as it was', () => {
+    const state = born()
+    state.addGaps(chunk(0, gap(0, 0, 1)))
+    const before = state.gaps()
+    expect(state.gaps()).toBe(before)
+    const cloned = vi.spyOn(GapTable.prototype, 'clone')
+    for (let index = 1; index < 10; index++) state.addGaps(chunk(0, gap(index, 2 * index, 1)))
+    expect(cloned).toHaveBeenCalledTimes(1)
+    const between = state.gaps()
+    state.addGaps(chunk(0, gap(10, 20, 1)))
+    expect([before.size, between.size, state.gaps().size]).toEqual([1, 10, 11])
+  })
+
+  it('contradict each other only for who asks for them, and for nobody once a later epoch voids them', () => {
+    const state = born()
+    state.addGaps(chunk(0, gap(2, 2, 1), gap(5, 6, 1)))
+    expect(() => state.addGaps(chunk(0, gap(5, 6, 2)))).not.toThrow()
+    expect(() => state.addGaps(chunk(0, gap(9, 70, 2)))).not.toThrow()
+    state.addCheckpoint({ next: 5n, reached: 6n, targetEnd: 5n, sourceLeaderEpoch: 0 })
+    expect(state.checkpoint?.next).toBe(5n)
+    for (let time = 0; time < 2; time++)
+      expect(() => state.gaps()).toThrowError(expect.objectContaining({ code: 'TWINLOG_STATE_INVALID' }))
+    state.addEpoch(epochEntry(1, 5))
+    expect(gapsOf(state)).toEqual([gap(2, 2, 1)])
   })
 })

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import type { FetchedPartition } from '../../../src/kafka/requests/fetch.js'
 import type { ProducedPartition } from '../../../src/kafka/requests/produce.js'
-import { judgeFetchError, judgeProduceError } from '../../../src/mirror/lane-errors.js'
+import { judgeFetchError, judgeOutOfRange, judgeProduceError, unknownEpoch } from '../../../src/mirror/lane-errors.js'
 import { assertNotCompacted, assertYoungEnough, planDigest } from '../../../src/mirror/lane-guard.js'
 import type { PlannedBatch } from '../../../src/records/types.js'
 
@@ -34,15 +34,28 @@ describe('an error of the target', () => {
 })
 
 describe('an error of the source', () => {
-  it('stops at a gap and at a lost end rather than skip', () => {
-    expect(judgeFetchError(fetched(1, 50n), 40n, topic)).toMatchObject({
-      action: 'fail',
-      error: { code: 'TWINLOG_GAP', offset: 40n }
+  it('1: out of range does not say on which side, so the bounds are asked for', () => {
+    expect(judgeFetchError(fetched(1, 50n), 40n, topic)).toEqual({ action: 'ask-bounds' })
+    expect(judgeFetchError(fetched(1, 0n), 40n, topic)).toEqual({ action: 'ask-bounds' })
+  })
+
+  it('stops at a gap and at a lost end rather than skip; inside of the log it goes on', () => {
+    expect(judgeOutOfRange(40n, { start: 50n, end: 60n }, topic)).toMatchObject({ code: 'TWINLOG_GAP', offset: 40n })
+    expect(judgeOutOfRange(40n, { start: 0n, end: 39n }, topic)).toMatchObject({
+      code: 'TWINLOG_TRUNCATED',
+      offset: 40n,
+      partition: 3
     })
-    expect(judgeFetchError(fetched(1, 0n), 40n, topic)).toMatchObject({
-      action: 'fail',
-      error: { code: 'TWINLOG_TRUNCATED', offset: 40n }
-    })
+    for (const bounds of [
+      { start: 0n, end: 40n },
+      { start: 40n, end: 40n },
+      { start: 40n, end: 90n }
+    ])
+      expect(judgeOutOfRange(40n, bounds, topic)).toBeUndefined()
+  })
+
+  it('stops when the source does not know the epoch it was copied under', () => {
+    expect(unknownEpoch(topic, 40n, 7)).toMatchObject({ code: 'TWINLOG_TRUNCATED', offset: 40n, retriable: false })
   })
 
   it.each([3, 5, 6, 74, 75, 100, 103])('%i: the leader is looked up again', code => {

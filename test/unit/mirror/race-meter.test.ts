@@ -9,13 +9,13 @@ describe('a lane that keeps losing to another owner', () => {
       races.lost(1_000 + loss)
       pauses.push(races.pauseMs(1_000 + loss))
     }
-    expect(pauses).toEqual([0, 50, 100, 200, 400, 800, 1_600, 2_000, 2_000, 2_000, 2_000, 2_000])
+    expect(pauses).toEqual([0, 20, 40, 80, 160, 320, 500, 500, 500, 500, 500, 500])
   })
 
   it('forgets losses after a while, and stays back at random', () => {
     const races = new RaceMeter(() => 0.25)
     for (let loss = 0; loss < 4; loss++) races.lost(0)
-    expect(races.pauseMs(1)).toBe(50)
+    expect(races.pauseMs(1)).toBe(20)
     expect(races.pauseMs(10_001)).toBe(0)
   })
 })
