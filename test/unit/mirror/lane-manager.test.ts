@@ -247,8 +247,11 @@ describe('checkpoints', () => {
     await bench.manager.add([bench.spec('orders')])
     bench.write('orders', 'a', 'b')
     await bench.copied('orders', 2n)
-    // Nothing more arrives, then the lane fails with what it had fetched.
-    bench.west.before = apiName => (apiName === 'data/Produce' ? new Promise(() => undefined) : undefined)
+    // What comes next waits for its gap to be written, and the lane fails before it is.
+    let resume: () => void = () => undefined
+    const outage = new Promise<void>(resolve => (resume = resolve))
+    bench.west.before = apiName => (apiName === 'Produce' ? outage : undefined)
+    bench.east.partition('orders').end += 3n
     bench.write('orders', 'c', 'd')
     await vi.waitFor(() => expect(bench.lane('orders').bytes).toBeGreaterThan(0))
     bench.east.deleted.add('orders')
@@ -262,6 +265,8 @@ describe('checkpoints', () => {
       return metadata
     }
     await vi.waitFor(() => expect(bench.lane('orders').state).toBe('failed'), { timeout: 3_000 })
+    resume()
+    bench.lane('orders').markDirty()
     await bench.manager.writeCheckpoints()
     const state = await bench.state.refreshLane(bench.lane('orders').key)
     expect(state?.checkpoint).toMatchObject({ next: 2n, targetEnd: 2n, reached: 2n })
