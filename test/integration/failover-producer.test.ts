@@ -189,9 +189,10 @@ describe('FailoverProducer on a real broker', () => {
     await sleep(700)
     running = false
     await participant.quiesce({ mode: 'abandon', timeoutMs: 100 })
+    // Before it leaves: what a leaving producer knows goes over to its client.
+    const ledger = participant.ledgerPart()
     void producer.disconnect()
     await Promise.all(loops)
-    const ledger = participant.ledgerPart()
     await kafka.brokers[0]?.start()
     const found = await contents('killed')
     const doubted = new Set(ledger.inDoubt.flatMap(part => part.keys))
