@@ -2,7 +2,8 @@ import { TwinlogError } from '../errors.js'
 import { kafkaError } from '../kafka/protocol-errors.js'
 import type { FetchedPartition } from '../kafka/requests/fetch.js'
 import type { ProducedPartition } from '../kafka/requests/produce.js'
-import type { LaneTopic } from './lane.js'
+import type { LaneEpoch } from '../lineage/sequence.js'
+import type { LaneTopic } from './lane-types.js'
 
 export type FetchVerdict = { action: 'refresh' } | { action: 'ask-bounds' } | { action: 'fail'; error: TwinlogError }
 export type ProduceVerdict = { action: 'recover' | 'fail'; error: TwinlogError }
@@ -12,7 +13,8 @@ const CORRUPT_MESSAGE = 2
 const MESSAGE_TOO_LARGE = 10
 const RECORD_LIST_TOO_LARGE = 18
 const INVALID_TIMESTAMP = 32
-const OUT_OF_ORDER_SEQUENCE = 45
+/** What a lane gets that lost a race to another owner. */
+export const OUT_OF_ORDER_SEQUENCE = 45
 const DUPLICATE_SEQUENCE = 46
 const INVALID_PRODUCER_EPOCH = 47
 const INVALID_RECORD = 87
@@ -127,4 +129,62 @@ export function judgeProduceError(result: ProducedPartition, target: LaneTopic):
       return { action: error.retriable || ASK_METADATA.has(result.errorCode) ? 'recover' : 'fail', error }
     }
   }
+}
+
+export function sourceDiverged(
+  source: LaneTopic,
+  diverging: { epoch: number; endOffset: bigint },
+  position: bigint
+): TwinlogError {
+  return new TwinlogError(
+    'TWINLOG_TRUNCATED',
+    `source partition ${source.topic}-${source.partition} was truncated: epoch ${diverging.epoch} ends at ` +
+      `${diverging.endOffset}, the lane had read up to ${position}`,
+    { topic: source.topic, partition: source.partition, offset: diverging.endOffset }
+  )
+}
+
+export function targetTruncated(target: LaneTopic, baseOffset: bigint, targetEnd: bigint): TwinlogError {
+  return new TwinlogError(
+    'TWINLOG_TRUNCATED',
+    `target partition ${target.topic}-${target.partition} appended at ${baseOffset}, but the lane had already written up to ` +
+      `${targetEnd}: the target was truncated or re-created`,
+    { topic: target.topic, partition: target.partition, offset: baseOffset }
+  )
+}
+
+export function lostRecords(target: LaneTopic, next: bigint, acknowledgedNext: bigint): TwinlogError {
+  return new TwinlogError(
+    'TWINLOG_TRUNCATED',
+    `target partition ${target.topic}-${target.partition} goes on at ordinal ${next}, but it had acknowledged everything before ` +
+      `${acknowledgedNext}: the target lost records`,
+    { topic: target.topic, partition: target.partition }
+  )
+}
+
+export function sequenceRefused(
+  target: LaneTopic,
+  times: number,
+  at: { next: bigint; targetEnd: bigint; epoch: LaneEpoch | undefined }
+): TwinlogError {
+  return new TwinlogError(
+    'TWINLOG_POSITION_UNKNOWN',
+    `the target refuses the lane's next sequence (error 45) ${times} times although nothing changed: next ordinal ` +
+      `${at.next}, target end ${at.targetEnd}, producer ${at.epoch?.producerId} epoch ${at.epoch?.epoch}`,
+    { topic: target.topic, partition: target.partition, kafkaCode: OUT_OF_ORDER_SEQUENCE }
+  )
+}
+
+export function producerMaybeForgotten(): TwinlogError {
+  return new TwinlogError('TWINLOG_POSITION_UNKNOWN', 'the target may have forgotten this producer by now', {
+    retriable: true
+  })
+}
+
+export function gapsNotWritten(error: unknown): TwinlogError {
+  const cause =
+    error instanceof TwinlogError
+      ? error
+      : new TwinlogError('TWINLOG_INTERNAL', 'writing gaps ahead failed', { cause: error })
+  return new TwinlogError(cause.code, `cannot write gaps ahead: ${cause.message}`, { cause, retriable: true })
 }

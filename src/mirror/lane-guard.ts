@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { TwinlogError } from '../errors.js'
 import type { PlannedBatch } from '../records/types.js'
+import type { LaneTopic } from './lane-types.js'
 
 /** Everything besides the source log that decides which offset gets which ordinal. Owners with different digests must not share a lane. */
 export function planDigest(plan: { isolation: 'read_committed'; transform: null }): string {
@@ -36,6 +37,24 @@ export function assertNotCompacted(cleanupPolicy: string, topic: string): void {
     {
       topic
     }
+  )
+}
+
+/** A topic of the same name under another id is another log. */
+export function assertSameTopic(lane: LaneTopic, topicId: string | undefined, cluster: string): void {
+  if (topicId === lane.topicId) return
+  if (topicId === undefined || topicId === '' || topicId === 'AAAAAAAAAAAAAAAAAAAAAA') {
+    throw new TwinlogError('TWINLOG_UNKNOWN_TOPIC', `topic ${lane.topic} is not on cluster ${cluster} (any more)`, {
+      cluster,
+      topic: lane.topic,
+      partition: lane.partition,
+      retriable: true
+    })
+  }
+  throw new TwinlogError(
+    'TWINLOG_TOPIC_RECREATED',
+    `topic ${lane.topic} on ${cluster} was deleted and created again (id ${topicId}, the lane copies ${lane.topicId}): it is another log now`,
+    { cluster, topic: lane.topic, partition: lane.partition }
   )
 }
 

@@ -1,35 +1,25 @@
-import { setMaxListeners } from 'node:events'
-import { setTimeout as sleep } from 'node:timers/promises'
-import { TwinlogError, toTwinlogError } from '../errors.js'
+import type { TwinlogError } from '../errors.js'
 import type { ClusterClient } from '../kafka/cluster.js'
-import { offsetForLeaderEpochRequest } from '../kafka/requests/offset-for-leader-epoch.js'
 import type { Logger } from '../logger.js'
 import type { Gap } from '../lineage/gap-table.js'
 import type { LaneEpoch } from '../lineage/sequence.js'
 import { laneKey } from '../lineage/state-keys.js'
-import { TargetLog } from '../lineage/target-log.js'
-import { loadCodec } from '../records/compression.js'
-import { retry } from '../util/retry.js'
-import { topicConfigs } from '../topics/target-topics.js'
+import { CheckpointWriter } from './checkpoint-writer.js'
 import { GapWriter } from './gap-writer.js'
-import { assertNotCompacted } from './lane-guard.js'
-import { judgeOutOfRange, unknownEpoch } from './lane-errors.js'
-import { Lane, type LaneHost, type LaneTopic } from './lane.js'
+import { Lane, type LaneHost } from './lane.js'
+import { LaneLauncher } from './lane-launcher.js'
 import { LaneRouter } from './lane-router.js'
-import { LaneStarter } from './lane-starter.js'
 import type { LaneStateName } from './lane-status.js'
+import type { LaneTopic } from './lane-types.js'
 import type { LinkBinding, LinkSession } from './link-session.js'
 import { MetadataFeed } from './metadata-feed.js'
+import { SourceDoctor } from './source-doctor.js'
 
 /** Memory that all lanes together may hold between source and target. */
 const BYTES_IN_FLIGHT = 64 << 20
 const LANE_BUFFER_BYTES = 4 << 20
 const COALESCE_BELOW_BYTES = 32 << 10
 const STARTS_AT_ONCE = 32
-const CHECKPOINT_INTERVAL_MS = 500
-/** A lane that cannot start for so long shows as waiting, and nobody waits for it. */
-const BLOCKED_MS = 3_000
-const WHOLE_CHECK_MS = 30_000
 /** What a batch may take at most, header included, below the broker's limit for uncompressed growth. */
 const BATCH_BYTES = 1_000_000
 
@@ -51,22 +41,14 @@ export interface LaneManagerEvents {
 /** All lanes of a Mirror: starts them, brings back those that lost their way, keeps their checkpoints. */
 export class LaneManager implements LaneHost {
   readonly lanes = new Map<string, Lane>()
-  readonly #source: ClusterClient
-  readonly #target: ClusterClient
   readonly #link: LinkBinding
   readonly #logger: Logger
   readonly #events: LaneManagerEvents
   readonly #router: LaneRouter
-  readonly #starter: LaneStarter
-  readonly #sourceFeed: MetadataFeed
-  readonly #targetFeed: MetadataFeed
-  readonly #abort = new AbortController()
-  readonly #starting = new Set<Promise<void>>()
-  readonly #wholeAt = new Map<string, number>()
+  readonly #launcher: LaneLauncher
+  readonly #doctor: SourceDoctor
+  readonly #checkpoints: CheckpointWriter
   readonly #gapWriters = new Map<string, GapWriter>()
-  #checkpointTimer: NodeJS.Timeout | undefined
-  #checkpointing: Promise<void> = Promise.resolve()
-  #nextCheckpoints: Promise<void> | undefined
 
   constructor(o: {
     source: ClusterClient
@@ -75,33 +57,27 @@ export class LaneManager implements LaneHost {
     logger: Logger
     events: LaneManagerEvents
   }) {
-    this.#source = o.source
-    this.#target = o.target
     this.#link = o.link
     this.#logger = o.logger
     this.#events = o.events
-    // Every lane that starts listens to it, and there may be thousands.
-    setMaxListeners(0, this.#abort.signal)
-    this.#starter = new LaneStarter(o)
-    this.#sourceFeed = new MetadataFeed(o.source)
-    this.#targetFeed = new MetadataFeed(o.target)
     this.#router = new LaneRouter({
       source: o.source,
       target: o.target,
       logger: o.logger,
       memoryFull: () => this.#bytes() >= BYTES_IN_FLIGHT,
-      isWhole: lane => this.#isWhole(lane),
+      isWhole: lane => this.#doctor.isWhole(lane),
       onSourceLost: nodeId => this.#sourceLost(nodeId)
     })
-    this.#checkpointTimer = setInterval(
-      () => void this.writeCheckpoints().catch(() => undefined),
-      CHECKPOINT_INTERVAL_MS
-    )
+    const sourceFeed = new MetadataFeed(o.source)
+    this.#launcher = new LaneLauncher({ ...o, sourceFeed, places: this.#router })
+    const placeSource = (lane: Lane) => void this.#router.placeSource(lane)
+    this.#doctor = new SourceDoctor({ source: o.source, feed: sourceFeed, placeSource })
+    this.#checkpoints = new CheckpointWriter({ lanes: this.lanes, link: o.link })
   }
 
   /** Ends all attempts to start lanes: the first step of a stop, which must not wait for what may never come. */
   abort(): void {
-    this.#abort.abort()
+    this.#launcher.abort()
   }
 
   /** Adds lanes that are not known yet; resolves when each of them is copying, waiting, stopped or failed. */
@@ -129,7 +105,7 @@ export class LaneManager implements LaneHost {
     }
     const queue = [...fresh]
     const worker = async () => {
-      for (let lane = queue.shift(); lane; lane = queue.shift()) await this.#start(lane)
+      for (let lane = queue.shift(); lane; lane = queue.shift()) await this.#launcher.start(lane)
     }
     await Promise.all(Array.from({ length: Math.min(STARTS_AT_ONCE, fresh.length) }, worker))
   }
@@ -143,15 +119,15 @@ export class LaneManager implements LaneHost {
       const state = await this.#session.state.refreshLane(lane.key)
       if (state?.gate?.state !== 'opened') continue
       lane.reopen()
-      await this.#start(lane)
+      await this.#launcher.start(lane)
     }
   }
 
   /** Lets what is in flight arrive, writes the last checkpoints, and lets go of the connections. */
   async stop(timeoutMs: number): Promise<void> {
-    clearInterval(this.#checkpointTimer)
+    this.#checkpoints.stop()
     this.abort()
-    await Promise.all([this.#router.stopFetching(), ...this.#starting])
+    await Promise.all([this.#router.stopFetching(), this.#launcher.ended()])
     const deadline = Date.now() + timeoutMs
     const busy = () => [...this.lanes.values()].some(lane => lane.active && !lane.needsRecovery && !lane.drained)
     while (busy() && Date.now() < deadline) await new Promise(resolve => setTimeout(resolve, 5))
@@ -164,15 +140,7 @@ export class LaneManager implements LaneHost {
 
   /** Everything acknowledged so far is in the state topic when this resolves. One writer at a time. */
   writeCheckpoints(): Promise<void> {
-    // One run and one that waits for it: in an outage callers share the waiting one instead of queueing up.
-    this.#nextCheckpoints ??= this.#checkpointing
-      .catch(() => undefined)
-      .then(() => {
-        this.#checkpointing = this.#nextCheckpoints ?? Promise.resolve()
-        this.#nextCheckpoints = undefined
-        return this.#writeDirty()
-      })
-    return this.#nextCheckpoints
+    return this.#checkpoints.write()
   }
 
   // ── LaneHost ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -192,15 +160,15 @@ export class LaneManager implements LaneHost {
 
   recover(lane: Lane, reason: TwinlogError): void {
     this.#logger.info({ lane: lane.key, reason }, 'lane stopped, asking the target where to go on')
-    void this.#start(lane)
+    void this.#launcher.start(lane)
   }
 
   sourceMoved(lane: Lane): void {
-    void this.#replaceSource(lane)
+    void this.#doctor.replaceSource(lane)
   }
 
   sourceOutOfRange(lane: Lane): void {
-    void this.#judgeOutOfRange(lane).catch((error: unknown) => {
+    void this.#doctor.judgeOutOfRange(lane).catch((error: unknown) => {
       this.#logger.info({ lane: lane.key, error }, 'cannot ask the source for its bounds yet')
     })
   }
@@ -222,152 +190,8 @@ export class LaneManager implements LaneHost {
     return this.#link.session
   }
 
-  /** Resolves when the lane has started, cannot start, or waits for something that may take long; then it goes on trying by itself. */
-  #start(lane: Lane): Promise<void> {
-    return new Promise(resolve => {
-      const run = this.#startUntilSettled(lane, resolve).finally(() => {
-        this.#starting.delete(run)
-        resolve()
-      })
-      this.#starting.add(run)
-    })
-  }
-
-  /** Tries for as long as the cause may pass; a lane that cannot go on says why and leaves the others alone. */
-  async #startUntilSettled(lane: Lane, onBlocked: () => void): Promise<void> {
-    const stayBackMs = lane.stayBackMs()
-    if (stayBackMs > 0) await sleep(stayBackMs, undefined, { signal: this.#abort.signal }).catch(() => undefined)
-    const since = Date.now()
-    let last: TwinlogError | undefined
-    const blocked = () => {
-      lane.blocked(last ?? noAnswer(lane))
-      onBlocked()
-    }
-    // One attempt alone may take longer: a silent broker fails nothing.
-    const timer = setTimeout(blocked, BLOCKED_MS)
-    timer.unref()
-    const attempt = async () => {
-      try {
-        return await unlessAborted(this.#attempt(lane), this.#abort.signal)
-      } catch (error) {
-        if (error instanceof TwinlogError && error.retriable) {
-          last = error
-          if (Date.now() - since > BLOCKED_MS) blocked()
-        }
-        throw error
-      }
-    }
-    try {
-      const start = await retry(attempt, {
-        retries: Number.POSITIVE_INFINITY,
-        minTimeoutMs: 30,
-        // Lanes wait for a new leader here: pauses are short against an election.
-        maxTimeoutMs: 400,
-        signal: this.#abort.signal
-      })
-      if (start.kind === 'closed') lane.stop(start.error.message, start.error)
-      else {
-        // The batch that straddles the recovered position is cut, whatever its codec.
-        for (const codec of lane.heldCodecs()) await loadCodec(codec)
-        lane.begin(start.at, start.fromState)
-        if (!this.#router.place(lane)) lane.unreachable(noLeader(lane))
-        this.#router.kick(lane)
-      }
-    } catch (error) {
-      if (this.#abort.signal.aborted) return
-      const cause = toTwinlogError(
-        error,
-        'TWINLOG_INTERNAL',
-        `lane ${lane.source.topic}-${lane.source.partition} cannot start`
-      )
-      if (cause.code === 'TWINLOG_FENCED') lane.stop(cause.message, cause)
-      else lane.fail(cause)
-    } finally {
-      clearTimeout(timer)
-    }
-  }
-
-  async #attempt(lane: Lane) {
-    const [source, target] = await Promise.all([
-      this.#sourceFeed.refresh(lane.source.topic),
-      this.#targetFeed.refresh(lane.target.topic)
-    ])
-    assertSameTopic(lane.source, source.topics.get(lane.source.topic)?.topicId, this.#source.alias)
-    assertSameTopic(lane.target, target.topics.get(lane.target.topic)?.topicId, this.#target.alias)
-    const start = await this.#starter.start(lane)
-    // Without a leader of the source there is nothing to begin: it counts as an attempt, with its pauses and its reason.
-    const leader = this.#source.leaderOf(lane.source.topic, lane.source.partition)
-    if (start.kind === 'go' && (!leader || leader.nodeId < 0)) throw noLeader(lane)
-    return start
-  }
-
-  async #judgeOutOfRange(lane: Lane): Promise<void> {
-    await this.#replaceSource(lane)
-    const position = lane.position
-    const bounds = await new TargetLog(this.#source, lane.source.topic, lane.source.partition).bounds()
-    const error = judgeOutOfRange(position, bounds, lane.source) ?? (await this.#judgeEpoch(lane))
-    if (error && lane.active && lane.position === position) lane.fail(error)
-  }
-
-  /** The offset exists, but a source that lost its end and was written to again does not know the epoch it was copied under. */
-  async #judgeEpoch(lane: Lane): Promise<TwinlogError | undefined> {
-    const { topic, partition } = lane.source
-    const { leaderEpoch, position } = lane
-    const leader = this.#source.leaderOf(topic, partition)
-    if (!leader || leader.nodeId < 0 || leaderEpoch < 0) return undefined
-    const topics = [{ topic, partitions: [{ partition, currentLeaderEpoch: -1, leaderEpoch }] }]
-    const answer = await this.#source.send({ node: leader.nodeId }, offsetForLeaderEpochRequest({ topics }))
-    const result = answer.partitions[0]
-    return result?.errorCode === 0 && result.leaderEpoch < 0
-      ? unknownEpoch(lane.source, position, leaderEpoch)
-      : undefined
-  }
-
-  /** Compaction can be switched on while a lane copies; two owners that read before and after it would plan differently. */
-  async #isWhole(lane: Lane): Promise<boolean> {
-    const { topic } = lane.source
-    const checkedAt = this.#wholeAt.get(topic)
-    if (checkedAt !== undefined && Date.now() - checkedAt < WHOLE_CHECK_MS) return true
-    const configs = await topicConfigs(this.#source, [topic])
-    assertNotCompacted(configs.get(topic)?.get('cleanup.policy')?.value ?? 'delete', topic)
-    this.#wholeAt.set(topic, Date.now())
-    return true
-  }
-
-  async #replaceSource(lane: Lane): Promise<void> {
-    try {
-      const metadata = await this.#sourceFeed.refresh(lane.source.topic)
-      assertSameTopic(lane.source, metadata.topics.get(lane.source.topic)?.topicId, this.#source.alias)
-      this.#router.placeSource(lane)
-    } catch (error) {
-      if (!(error instanceof TwinlogError)) return
-      if (!error.retriable) lane.fail(error)
-      else if (error.code === 'TWINLOG_UNKNOWN_TOPIC') lane.unreachable(error)
-    }
-  }
-
   #sourceLost(nodeId: number): void {
-    for (const lane of this.#router.lanesFetchedFrom(nodeId)) void this.#replaceSource(lane)
-  }
-
-  async #writeDirty(): Promise<void> {
-    const dirty = [...this.lanes.values()].filter(lane => lane.takeDirty())
-    if (dirty.length === 0) return
-    const entries = dirty.map(lane => ({
-      lane: lane.key,
-      checkpoint: {
-        next: lane.acknowledgedNext,
-        targetEnd: lane.targetEnd,
-        sourceLeaderEpoch: lane.leaderEpoch,
-        reached: lane.reached
-      }
-    }))
-    try {
-      await this.#session.state.writeCheckpoints(entries)
-    } catch (error) {
-      for (const lane of dirty) lane.markDirty()
-      throw error
-    }
+    for (const lane of this.#router.lanesFetchedFrom(nodeId)) void this.#doctor.replaceSource(lane)
   }
 
   #bytes(): number {
@@ -375,48 +199,4 @@ export class LaneManager implements LaneHost {
     for (const lane of this.lanes.values()) bytes += lane.bytes
     return bytes
   }
-}
-
-function noLeader(lane: Lane): TwinlogError {
-  const message = `a partition of lane ${lane.source.topic}-${lane.source.partition} has no leader`
-  return new TwinlogError('TWINLOG_UNREACHABLE', message, {
-    topic: lane.source.topic,
-    partition: lane.source.partition,
-    retriable: true
-  })
-}
-
-function noAnswer(lane: Lane): TwinlogError {
-  const message = `lane ${lane.source.topic}-${lane.source.partition} cannot start: nobody has answered for ${BLOCKED_MS} ms`
-  return new TwinlogError('TWINLOG_TIMEOUT', message, {
-    topic: lane.source.topic,
-    partition: lane.source.partition,
-    retriable: true
-  })
-}
-
-/** What is waited for may never come: an abort ends the waiting, not the work. */
-function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const onAbort = () => reject(new TwinlogError('TWINLOG_ABORTED', 'aborted while a lane was being started'))
-    signal.addEventListener('abort', onAbort, { once: true })
-    work.finally(() => signal.removeEventListener('abort', onAbort)).then(resolve, reject)
-  })
-}
-
-function assertSameTopic(lane: LaneTopic, topicId: string | undefined, cluster: string): void {
-  if (topicId === lane.topicId) return
-  if (topicId === undefined || topicId === '' || topicId === 'AAAAAAAAAAAAAAAAAAAAAA') {
-    throw new TwinlogError('TWINLOG_UNKNOWN_TOPIC', `topic ${lane.topic} is not on cluster ${cluster} (any more)`, {
-      cluster,
-      topic: lane.topic,
-      partition: lane.partition,
-      retriable: true
-    })
-  }
-  throw new TwinlogError(
-    'TWINLOG_TOPIC_RECREATED',
-    `topic ${lane.topic} on ${cluster} was deleted and created again (id ${topicId}, the lane copies ${lane.topicId}): it is another log now`,
-    { cluster, topic: lane.topic, partition: lane.partition }
-  )
 }

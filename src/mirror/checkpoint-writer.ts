@@ -1,0 +1,57 @@
+import type { Lane } from './lane.js'
+import type { LinkBinding } from './link-session.js'
+
+const CHECKPOINT_INTERVAL_MS = 500
+
+/** Keeps the state topic up with what lanes have copied: from time to time, and when somebody waits for it. */
+export class CheckpointWriter {
+  readonly #lanes: ReadonlyMap<string, Lane>
+  readonly #link: LinkBinding
+  readonly #timer: NodeJS.Timeout
+  #running: Promise<void> = Promise.resolve()
+  #waiting: Promise<void> | undefined
+
+  constructor(o: { lanes: ReadonlyMap<string, Lane>; link: LinkBinding }) {
+    this.#lanes = o.lanes
+    this.#link = o.link
+    this.#timer = setInterval(() => void this.write().catch(() => undefined), CHECKPOINT_INTERVAL_MS)
+  }
+
+  /** Ends the writing from time to time. */
+  stop(): void {
+    clearInterval(this.#timer)
+  }
+
+  /** Everything acknowledged so far is in the state topic when this resolves. One writer at a time. */
+  write(): Promise<void> {
+    // One run and one that waits for it: in an outage callers share the waiting one instead of queueing up.
+    this.#waiting ??= this.#running
+      .catch(() => undefined)
+      .then(() => {
+        this.#running = this.#waiting ?? Promise.resolve()
+        this.#waiting = undefined
+        return this.#writeDirty()
+      })
+    return this.#waiting
+  }
+
+  async #writeDirty(): Promise<void> {
+    const dirty = [...this.#lanes.values()].filter(lane => lane.takeDirty())
+    if (dirty.length === 0) return
+    const entries = dirty.map(lane => ({
+      lane: lane.key,
+      checkpoint: {
+        next: lane.acknowledgedNext,
+        targetEnd: lane.targetEnd,
+        sourceLeaderEpoch: lane.leaderEpoch,
+        reached: lane.reached
+      }
+    }))
+    try {
+      await this.#link.session.state.writeCheckpoints(entries)
+    } catch (error) {
+      for (const lane of dirty) lane.markDirty()
+      throw error
+    }
+  }
+}
