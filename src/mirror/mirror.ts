@@ -18,6 +18,7 @@ import { Watermarks } from './watermarks.js'
 const STOP_TIMEOUT_MS = 10_000
 const RENEWAL_CHECK_MS = 60 * 60 * 1000
 const CAUGHT_UP_POLL_MS = 10
+const DISCOVERY_RETRIES = 5
 const ALL_TOPICS = /.*/
 
 interface Running {
@@ -105,7 +106,8 @@ export class Mirror {
     const running = this.#running
     if (!running) throw new TwinlogError('TWINLOG_INVALID_STATE', 'this Mirror is not running: call start() first')
     const deadline = o.timeoutMs === undefined ? Number.POSITIVE_INFINITY : Date.now() + o.timeoutMs
-    await this.#discover(running)
+    // A control connection that was cut says nothing about the copy.
+    await retry(() => this.#discover(running), { retries: DISCOVERY_RETRIES, signal: o.signal })
     const at = new Date()
     const lanes = [...running.lanes.lanes.values()]
     const ends = await sourceEnds(
