@@ -11,6 +11,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
+import { forgetDirectory, watchDirectory } from '../../test/support/children.js'
 import { type KafkaCluster, startKafka } from '../../test/support/kafka.js'
 import { type Oracle, startOracle } from '../../test/support/oracle.js'
 import { DemoProcess } from './children.js'
@@ -29,6 +30,8 @@ if (down !== 'kill' && down !== 'freeze') {
 const pace = values.short ? 0.35 : 1
 const services = ['delays', 'distances'] as const
 const directory = mkdtempSync(join(tmpdir(), 'twinlog-demo-'))
+// Removed however this process ends, Ctrl-C and SIGKILL included.
+watchDirectory(directory)
 const children: DemoProcess[] = []
 let clusters: KafkaCluster[] = []
 let oracle: Oracle | undefined
@@ -223,4 +226,5 @@ async function cleanUp(): Promise<void> {
   for (const started of children) started.kill()
   await Promise.allSettled([oracle?.close(), ...clusters.map(cluster => cluster.stop())])
   rmSync(directory, { recursive: true, force: true })
+  forgetDirectory(directory)
 }
