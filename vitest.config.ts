@@ -4,7 +4,7 @@ import { defineConfig } from 'vitest/config'
 export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
-    exclude: ['test/faults/**', 'node_modules/**', 'dist/**'],
+    exclude: ['test/faults/**', 'test/shapes/**', 'node_modules/**', 'dist/**'],
     fileParallelism: false,
     testTimeout: 60_000,
     hookTimeout: 120_000,

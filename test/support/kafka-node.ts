@@ -35,6 +35,10 @@ export class KafkaNode {
     return this.#child?.pid ?? 0
   }
 
+  get dataDirectory(): string {
+    return join(this.spec.directory, 'data')
+  }
+
   get running(): boolean {
     return this.#child !== undefined
   }
@@ -47,7 +51,7 @@ export class KafkaNode {
     if (this.#child !== undefined) throw new Error(`${this.spec.label} is already running (pid ${this.pid})`)
     const { classPath } = await javaBed()
     const file = join(this.spec.directory, 'server.properties')
-    const lines = Object.entries({ ...this.spec.properties, 'log.dirs': join(this.spec.directory, 'data') })
+    const lines = Object.entries({ ...this.spec.properties, 'log.dirs': this.dataDirectory })
     writeFileSync(file, lines.map(([key, value]) => `${key}=${value.replaceAll('\\', '\\\\')}`).join('\n'))
     const args = [...jvmFlags(this.spec), '-cp', classPath, 'Broker', this.spec.clusterId, file, ...this.spec.scram]
     const child = spawnWatched(javaCommand(), args, { logFile: this.#logFile })

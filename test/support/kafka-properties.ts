@@ -21,6 +21,7 @@ interface LayoutOptions {
   brokers?: number | undefined
   listeners?: ListenerOptions[] | undefined
   advertised?: ((brokerIndex: number, port: number, listener: string) => Address | Promise<Address>) | undefined
+  authorizer?: boolean | undefined
   properties?: Record<string, string | number | boolean> | undefined
 }
 
@@ -57,7 +58,12 @@ export async function layOut(options: LayoutOptions): Promise<Layout> {
       'PLAINTEXT:PLAINTEXT',
       ...extra.map(({ name, protocol }) => `${name}:${protocol}`)
     ].join(','),
-    ...defaults(count)
+    ...defaults(count),
+    ...(options.authorizer === true && {
+      'authorizer.class.name': 'org.apache.kafka.metadata.authorizer.StandardAuthorizer',
+      // Brokers and controller talk without authentication, as does the PLAINTEXT listener.
+      'super.users': 'User:ANONYMOUS'
+    })
   }
   const brokers = await Promise.all(
     Array.from({ length: count }, async (_, index) => {

@@ -20,6 +20,11 @@ export interface KafkaOptions {
   listeners?: ListenerOptions[] | undefined
   /** The address that clients are told instead of the real one, for example a proxy's. Brokers among themselves always talk directly. */
   advertised?: ((brokerIndex: number, port: number, listener: string) => Address | Promise<Address>) | undefined
+  /**
+   * With the StandardAuthorizer: nobody may do what no ACL allows, but whoever comes by PLAINTEXT (the oracle, for example) is a super user. Give
+   * others a listener with SASL, and ACLs by `oracle.acl`.
+   */
+  authorizer?: boolean | undefined
   /** Broker properties, over the defaults. */
   properties?: Record<string, string | number | boolean> | undefined
   /** Heap of each broker. Default 384, 512 with `jvm: 'throughput'`. */
@@ -40,6 +45,8 @@ export interface Broker {
   /** 0 while the broker is down. */
   readonly pid: number
   readonly running: boolean
+  /** Where its logs lie, one directory a partition. */
+  readonly dataDirectory: string
   /** Orderly shutdown. */
   stop(): Promise<void>
   /** SIGKILL; resolves when the process is gone. */
@@ -161,6 +168,7 @@ function brokerOf(
     get running() {
       return node.running
     },
+    dataDirectory: node.dataDirectory,
     stop: () => node.terminate(),
     kill: () => node.kill(),
     freeze: () => node.freeze(),

@@ -5,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { type Logger, Mirror, TwinlogError } from '../../src/index.js'
 import { LaneBuffer } from '../../src/mirror/lane-buffer.js'
 import type { ChildOptions, ChildReport } from './mirror-process.js'
+import { namedTransforms } from './named-transforms.js'
 import { proxyMap, socketFactoryThrough } from './socket-factory.js'
 
 const options = JSON.parse(process.argv[2] ?? '{}') as ChildOptions
@@ -31,6 +32,22 @@ function explain(error: unknown): string {
   return `${code}${error.message}${error.cause === undefined ? '' : ` ← ${explain(error.cause)}`}`
 }
 
+const TOLD = [
+  'lane:gap',
+  'record:dead-letter',
+  'record:skipped',
+  'throttled',
+  'topic:created',
+  'topic:grown',
+  'warning'
+] as const
+
+function plain(payload: object): Record<string, unknown> {
+  return Object.fromEntries(
+    Object.entries(payload).map(([name, value]) => [name, value instanceof Error ? explain(value) : value])
+  )
+}
+
 const logger = ((): Logger => {
   const at = (level: string) => (fields: object, message: string) => {
     const plain = JSON.stringify(fields, (_key, value: unknown) => {
@@ -49,12 +66,18 @@ if (options.targetLatencyMs !== undefined) {
 }
 
 function newMirror(): Mirror {
+  const { targetLatencyMs, sampleMs: _sampleMs, transform, ...rest } = options
   const target =
-    options.targetLatencyMs === undefined
-      ? options.target
-      : { ...options.target, socketFactory: socketFactoryThrough(delayed) }
-  const { source, topics, link, createTopics } = options
-  const mirror = new Mirror({ source, target, topics, link, createTopics, syncGroups: false, logger })
+    targetLatencyMs === undefined ? options.target : { ...options.target, socketFactory: socketFactoryThrough(delayed) }
+  const mirror = new Mirror({
+    ...rest,
+    target,
+    transform: transform === undefined ? undefined : namedTransforms[transform],
+    syncGroups: false,
+    logger
+  })
+  for (const event of TOLD)
+    mirror.on(event, (payload: object) => say({ what: 'event', event, at: Date.now(), payload: plain(payload) }))
   mirror.on('lane:state', ({ to }) => {
     if (to === 'starting') recoveries += 1
   })
@@ -93,14 +116,21 @@ async function obey(mirror: Mirror, command: string): Promise<void> {
 
 process.stdin.on('end', () => process.exit(0))
 try {
-  const commands = createInterface({ input: process.stdin })
-  const mirror = await started()
-  commands.on('line', command => void obey(mirror, command))
+  const starting = started()
+  // A command that comes while the Mirror starts is obeyed when it has.
+  createInterface({ input: process.stdin }).on('line', command => {
+    void starting.then(
+      ready => obey(ready, command),
+      () => undefined
+    )
+  })
+  const mirror = await starting
   const sample = () => {
     const lanes = mirror.status().lanes.map(lane => ({
       topic: lane.topic,
       partition: lane.partition,
       state: lane.state,
+      reached: Number(lane.reached),
       targetEnd: Number(lane.targetEnd),
       lag: Number(lane.lagRecords)
     }))

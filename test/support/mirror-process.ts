@@ -3,16 +3,31 @@ import { createRequire } from 'node:module'
 import { createInterface } from 'node:readline'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath, pathToFileURL } from 'node:url'
-import type { ClusterConfig, CreateTopicsOptions, LaneStateName } from '../../src/index.js'
+import type { ClusterConfig, LaneStateName, MirrorOptions } from '../../src/index.js'
 import { spawnWatched } from './children.js'
+import type { TransformName } from './named-transforms.js'
 
 /** Everything must survive JSON: no functions in the cluster configs. */
-export interface ChildOptions {
+export interface ChildOptions
+  extends Pick<
+    MirrorOptions,
+    | 'createTopics'
+    | 'workers'
+    | 'onGap'
+    | 'onRecordError'
+    | 'isolation'
+    | 'limits'
+    | 'forward'
+    | 'rackId'
+    | 'discoveryIntervalMs'
+    | 'transformTimeoutMs'
+  > {
   source: ClusterConfig
   target: ClusterConfig
   topics: string | string[]
   link: string
-  createTopics?: boolean | CreateTopicsOptions | undefined
+  /** One of named-transforms.ts, for every topic. */
+  transform?: TransformName | undefined
   /** Delay of each byte to and from the target: it keeps the pipeline full. */
   targetLatencyMs?: number | undefined
   /** Default 50. */
@@ -23,8 +38,17 @@ export interface LaneSample {
   topic: string
   partition: number
   state: LaneStateName
+  /** Source offset up to which everything is on the target. */
+  reached: number
   targetEnd: number
   lag: number
+}
+
+/** An event of the Mirror (not `lane:state`, of which there are many); bigints as text, errors as `TWINLOG_CODE: message`. */
+export interface ChildEvent {
+  event: string
+  at: number
+  payload: Record<string, unknown>
 }
 
 /** What one process has seen since it began. */
@@ -38,6 +62,7 @@ export interface ChildFigures {
 export type ChildReport =
   | { what: 'started' }
   | ({ what: 'status'; at: number; lanes: LaneSample[] } & ChildFigures)
+  | ({ what: 'event' } & ChildEvent)
   | { what: 'failed'; topic: string; partition: number; error: string }
   | { what: 'fatal'; error: string }
   | { what: 'done'; command: string; error?: string }
@@ -46,6 +71,7 @@ export interface MirrorProcessEvents {
   status?: ((at: number, lanes: LaneSample[], figures: ChildFigures, pid: number) => void) | undefined
   /** A lane failed, the Mirror could not start, or the process ended although nobody told it to. */
   failed?: ((error: string) => void) | undefined
+  told?: ((event: ChildEvent) => void) | undefined
 }
 
 const script = fileURLToPath(new URL('./mirror-child.ts', import.meta.url))
@@ -63,6 +89,7 @@ export class MirrorProcess {
   #exited: Promise<void> = Promise.resolve()
   #expectedEnd = false
   #lanes: LaneSample[] = []
+  #sampledAt = 0
   #problem: string | undefined
 
   constructor(name: string, o: { options: ChildOptions; logFile: string; events?: MirrorProcessEvents | undefined }) {
@@ -78,6 +105,11 @@ export class MirrorProcess {
 
   get running(): boolean {
     return this.#child !== undefined
+  }
+
+  /** What the process said last, and when: a frozen one says nothing new. */
+  get sample(): { at: number; lanes: readonly LaneSample[] } {
+    return { at: this.#sampledAt, lanes: this.#lanes }
   }
 
   /** Resolves as soon as the process exists. */
@@ -172,7 +204,11 @@ export class MirrorProcess {
     switch (report.what) {
       case 'status':
         this.#lanes = report.lanes
+        this.#sampledAt = report.at
         this.#events.status?.(report.at, report.lanes, report, this.pid)
+        return
+      case 'event':
+        this.#events.told?.(report)
         return
       case 'failed':
         return this.#fail(`lane ${report.topic}-${report.partition} of mirror ${this.name} failed: ${report.error}`)

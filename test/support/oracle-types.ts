@@ -1,3 +1,5 @@
+import type { OracleOperations } from './oracle-operation-types.js'
+
 /** A cluster as the oracle reaches it: bootstrap addresses, or those with Java client properties (security, for example). */
 export type OracleCluster =
   | string
@@ -16,6 +18,8 @@ export interface CompareOptions {
   partitions?: number[] | undefined
   /** Default `read_committed`. */
   isolation?: Isolation | undefined
+  /** Default true. False for a target that keeps its own time stamps (LogAppendTime). */
+  timestamps?: boolean | undefined
   /** Per partition, default 20. The totals always count all. */
   maxDifferences?: number | undefined
 }
@@ -131,7 +135,7 @@ export interface TopicReadOptions {
   isolation?: Isolation | undefined
 }
 
-export interface Oracle extends AsyncDisposable {
+export interface Oracle extends OracleOperations, AsyncDisposable {
   readonly pid: number
   compare(o: CompareOptions): Promise<Comparison>
   /** For every source offset the target offset at which to resume. Throws unless both sides hold the same records. */

@@ -6,8 +6,10 @@ import { createInterface } from 'node:readline'
 import { forgetDirectory, spawnWatched, watchDirectory } from './children.js'
 import { javaBed } from './classpath.js'
 import { javaCommand, quietFlags } from './kafka-node.js'
+import { oracleOperations } from './oracle-operations.js'
 import type { Comparison, Oracle, OracleCluster, ProduceResult } from './oracle-types.js'
 
+export type * from './oracle-operation-types.js'
 export type * from './oracle-types.js'
 
 interface Answer {
@@ -112,6 +114,7 @@ export async function startOracle(o: { heapMb?: number | undefined } = {}): Prom
       return answer.map(each => ({ ...each, offset: BigInt(each.offset) }))
     },
     createTopic: options => link.call('createTopic', on(options)),
+    ...oracleOperations((method, params) => link.call(method, params), on),
     close,
     [Symbol.asyncDispose]: close
   }

@@ -28,8 +28,8 @@ final class Compare {
         long sourceCount = 0;
         long targetCount = 0;
         for (int partition : all) {
-            Lane from = source.join().getOrDefault(partition, new Lane());
-            Lane to = target.getOrDefault(partition, new Lane());
+            Lane from = source.join().getOrDefault(partition, new Lane(timestamps(params)));
+            Lane to = target.getOrDefault(partition, new Lane(timestamps(params)));
             sourceCount += from.count;
             targetCount += to.count;
             ObjectNode node = partitions.addObject().put("partition", partition);
@@ -67,6 +67,10 @@ final class Compare {
             .put("targets", Base64.getEncoder().encodeToString(bytes.array()));
     }
 
+    private static boolean timestamps(JsonNode params) {
+        return params.path("timestamps").asBoolean(true);
+    }
+
     private static String topic(JsonNode params, String side) {
         String source = params.get("sourceTopic").asText();
         return side.equals("source") || !params.has("targetTopic") ? source : params.get("targetTopic").asText();
@@ -76,7 +80,7 @@ final class Compare {
         Map<Integer, Lane> lanes = new TreeMap<>();
         try (var consumer = Reading.consumer(params.get(side), Reading.isolation(params))) {
             List<TopicPartition> partitions = Reading.partitions(consumer, topic(params, side), wanted);
-            partitions.forEach(p -> lanes.put(p.partition(), new Lane()));
+            partitions.forEach(p -> lanes.put(p.partition(), new Lane(timestamps(params))));
             Reading.toEnd(consumer, partitions, record -> {
                 lanes.get(record.partition()).add(record);
                 return true;
@@ -108,7 +112,7 @@ final class Compare {
         }
         StringBuilder detail = new StringBuilder();
         if (difference.kind().equals("altered")) {
-            if (source.timestamp() != target.timestamp()) detail.append("timestamp ");
+            if (timestamps(params) && source.timestamp() != target.timestamp()) detail.append("timestamp ");
             if (!Arrays.equals(source.key(), target.key())) detail.append("key ");
             if (!Arrays.equals(source.value(), target.value())) detail.append("value ");
             if (!source.headers().equals(target.headers())) detail.append("headers ");

@@ -9,11 +9,17 @@ import org.apache.kafka.common.header.Header;
 /** What is kept of one partition: per record its offset and a 64-bit digest of everything that must be equal. */
 final class Lane {
     private static final VarHandle LONG = MethodHandles.byteArrayViewVarHandle(long[].class, ByteOrder.LITTLE_ENDIAN);
-    long[] offsets = new long[1024];
-    long[] digests = new long[1024];
+    private final boolean timestamps;
+    long[] offsets = new long[64];
+    long[] digests = new long[64];
     int count;
     long start;
     long end;
+
+    /** Without time stamps: the target keeps its own (LogAppendTime). */
+    Lane(boolean timestamps) {
+        this.timestamps = timestamps;
+    }
 
     void add(ConsumerRecord<byte[], byte[]> record) {
         if (count == offsets.length) {
@@ -24,8 +30,8 @@ final class Lane {
         digests[count++] = digest(record);
     }
 
-    private static long digest(ConsumerRecord<byte[], byte[]> record) {
-        long h = mix(0x9E3779B97F4A7C15L, record.timestamp());
+    private long digest(ConsumerRecord<byte[], byte[]> record) {
+        long h = mix(0x9E3779B97F4A7C15L, timestamps ? record.timestamp() : 0);
         h = bytes(h, record.key());
         h = bytes(h, record.value());
         for (Header header : record.headers()) {

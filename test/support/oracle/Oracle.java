@@ -35,7 +35,7 @@ public final class Oracle {
                     answer.set("result", call(request));
                 } catch (Throwable error) {
                     error.printStackTrace();
-                    answer.put("error", String.valueOf(error.getMessage() == null ? error : error.getMessage()));
+                    answer.put("error", explain(error));
                 }
                 synchronized (out) {
                     out.println(answer);
@@ -45,6 +45,13 @@ public final class Oracle {
         }
         // Our parent is gone. Producers in the background must not go on.
         Runtime.getRuntime().halt(0);
+    }
+
+    private static String explain(Throwable error) {
+        String message = error.getMessage() == null ? error.toString() : error.getMessage();
+        // Java often repeats the cause in the message.
+        boolean more = error.getCause() != null && !message.contains(String.valueOf(error.getCause().getMessage()));
+        return more ? message + " <- " + explain(error.getCause()) : message;
     }
 
     private static JsonNode call(JsonNode request) throws Exception {
@@ -61,7 +68,8 @@ public final class Oracle {
             case "consumeGroup": return Groups.consume(params);
             case "committed": return Groups.committed(params);
             case "createTopic": return Groups.createTopic(params);
-            default: throw new IllegalArgumentException("no such method: " + request.get("method"));
+            case "write": return Writing.run(params);
+            default: return Operating.run(request.get("method").asText(), params);
         }
     }
 }
