@@ -191,7 +191,13 @@ export class MoveCoordinator {
   }
 
   ledger(): Ledger {
-    const reached = new Map(this.lanes.map(lane => [`${lane.topic} ${lane.partition}`, lane.reached]))
+    // A transform can send one source partition to several places: it is on the target as far as the slowest of them.
+    const reached = new Map<string, bigint>()
+    for (const lane of this.lanes) {
+      const name = `${lane.topic} ${lane.partition}`
+      const known = reached.get(name)
+      if (known === undefined || lane.reached < known) reached.set(name, lane.reached)
+    }
     return computeLedger({
       kind: this.kind,
       from: this.from,

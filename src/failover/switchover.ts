@@ -175,11 +175,12 @@ async function positionsOf(cluster: ClusterClient, groupId: string, signal: Abor
 
 function assertComplete(move: MoveCoordinator, fence: PartitionEnd[]): void {
   for (const end of fence) {
-    const lane = move.lanes.find(l => l.topic === end.topic && l.partition === end.partition)
-    if (isComplete(end, lane?.reached)) continue
+    const lanes = move.lanes.filter(l => l.topic === end.topic && l.partition === end.partition)
+    const behind = lanes.find(lane => !isComplete(end, lane.reached))
+    if (lanes.length > 0 ? !behind : isComplete(end, undefined)) continue
     throw aborted(
       move,
-      `${end.topic}-${end.partition} was closed at ${lane?.reached ?? 'no lane'}, before its end ${end.highWatermark}`
+      `${end.topic}-${end.partition} was closed at ${behind?.reached ?? 'no lane'}, before its end ${end.highWatermark}`
     )
   }
 }

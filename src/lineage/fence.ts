@@ -24,18 +24,34 @@ const FENCE_TIMEOUT_MS = 60_000
 const MARKER_POLL_MS = 10
 const MARKER_WAIT_MS = 5_000
 
-const transactionalIdOf = (link: string) => `twinlog.${link}`
+const OPERATION_NOT_ATTEMPTED = 55
+const TOPIC_AUTHORIZATION_FAILED = 29
+const TRANSACTIONAL_ID_AUTHORIZATION_FAILED = 53
 
-/** Takes the link's transactional id: the producer id stays the same, the epoch goes up by one. */
+/** The id whose producer id all lanes of the link share. */
+export const linkTransactionalId = (link: string) => `twinlog.${link}`
+
+/** The id of one lane that needs a producer id of its own: for transactions, or because it shares its target partition. */
+export const laneTransactionalId = (link: string, laneKey: string) => `twinlog.${link}.${laneKey}`
+
 export async function initLinkProducer(cluster: ClusterClient, link: string): Promise<FenceResult> {
-  const transactionalId = transactionalIdOf(link)
+  return initProducer(cluster, linkTransactionalId(link))
+}
+
+/** Takes a transactional id: the producer id stays the same, the epoch goes up by one, an open transaction is aborted. */
+export async function initProducer(
+  cluster: ClusterClient,
+  transactionalId: string,
+  o: { transactionTimeoutMs?: number | undefined } = {}
+): Promise<FenceResult> {
+  const { transactionTimeoutMs = TRANSACTION_TIMEOUT_MS } = o
   const deadline = Date.now() + FENCE_TIMEOUT_MS
   for (;;) {
     try {
-      const request = initProducerIdRequest({ transactionalId, transactionTimeoutMs: TRANSACTION_TIMEOUT_MS })
+      const request = initProducerIdRequest({ transactionalId, transactionTimeoutMs })
       const answer = await cluster.send({ transactionalId }, request)
       if (answer.errorCode === 0) return { producerId: answer.producerId, epoch: answer.producerEpoch }
-      throw kafkaError(answer.errorCode, `InitProducerId of ${transactionalId}`, { cluster: cluster.alias })
+      throw refusal(cluster, answer.errorCode, 'InitProducerId', transactionalId)
     } catch (error) {
       await backOff(error, deadline, cluster, transactionalId)
     }
@@ -44,21 +60,22 @@ export async function initLinkProducer(cluster: ClusterClient, link: string): Pr
 
 /**
  * Puts a control marker of a new epoch into every partition, so that whatever still writes there under an older epoch gets
- * error 47: an empty transaction of the link's transactional id, then DescribeProducers until exactly this epoch shows,
+ * error 47: an empty transaction of the transactional id that wrote there, then DescribeProducers until exactly this epoch shows,
  * because EndTxn answers before the marker is in the log (`facts.md` M4). Anything unexpected: once more, with a higher epoch.
+ * A fence with an id that never wrote to a partition fences nothing there: lanes that may have used several are fenced with each.
  */
 export async function fencePartitions(o: {
   cluster: ClusterClient
-  link: string
+  transactionalId: string
   partitions: FencePartition[]
   logger: Logger
   signal?: AbortSignal | undefined
 }): Promise<FenceResult> {
-  const transactionalId = transactionalIdOf(o.link)
+  const { transactionalId } = o
   const deadline = Date.now() + FENCE_TIMEOUT_MS
   for (;;) {
     o.signal?.throwIfAborted()
-    const identity = await initLinkProducer(o.cluster, o.link)
+    const identity = await initProducer(o.cluster, transactionalId)
     if (o.partitions.length === 0) return identity
     try {
       await emptyTransaction(o.cluster, transactionalId, identity, o.partitions)
@@ -82,14 +99,13 @@ async function emptyTransaction(
   const topics = byTopic(partitions)
   for (;;) {
     const answer = await cluster.send({ transactionalId }, addPartitionsToTxnRequest({ ...producer, topics }))
-    const failed = answer.partitions.find(partition => partition.errorCode !== 0)
+    // One partition that is refused keeps all others from being tried: theirs is not the error to tell.
+    const refused = answer.partitions.filter(partition => partition.errorCode !== 0)
+    const failed = refused.find(partition => partition.errorCode !== OPERATION_NOT_ATTEMPTED) ?? refused[0]
     if (!failed) break
     // The previous transaction's markers are still being written: the same epoch may ask again.
     if (failed.errorCode !== CONCURRENT_TRANSACTIONS)
-      throw kafkaError(failed.errorCode, `AddPartitionsToTxn of ${transactionalId}`, {
-        cluster: cluster.alias,
-        ...failed
-      })
+      throw refusal(cluster, failed.errorCode, 'AddPartitionsToTxn', transactionalId, failed)
     await sleep(MARKER_POLL_MS)
   }
   await endTransaction(cluster, transactionalId, identity)
@@ -105,7 +121,7 @@ async function endTransaction(cluster: ClusterClient, transactionalId: string, i
     const answer = await cluster.send({ transactionalId }, endTxnRequest({ ...producer, commit: true }))
     if (answer.errorCode === 0) return
     if (answer.errorCode !== CONCURRENT_TRANSACTIONS)
-      throw kafkaError(answer.errorCode, `EndTxn of ${transactionalId}`, { cluster: cluster.alias })
+      throw refusal(cluster, answer.errorCode, 'EndTxn', transactionalId)
     await sleep(MARKER_POLL_MS)
   }
 }
@@ -163,6 +179,14 @@ async function producerEpochs(
   )
   for (const answer of answers) {
     for (const partition of answer.partitions) {
+      if (partition.errorCode === TOPIC_AUTHORIZATION_FAILED) {
+        const { topic, partition: number } = partition
+        throw kafkaError(partition.errorCode, `DescribeProducers of ${nameOf(partition)} (needs READ on the topic)`, {
+          cluster: cluster.alias,
+          topic,
+          partition: number
+        })
+      }
       const producer = partition.producers.find(known => known.producerId === producerId)
       if (partition.errorCode === 0 && producer) epochs.set(nameOf(partition), producer.producerEpoch)
     }
@@ -184,6 +208,28 @@ async function backOff(
 
 /** Another fence came in between (invalid epoch, producer fenced, concurrent transactions): the answer is the next epoch. */
 const RESTARTED_BY = new Set([47, CONCURRENT_TRANSACTIONS, 90])
+
+/** What a missing right means here is nothing that trying again would change, so it says what to grant. */
+function refusal(
+  cluster: ClusterClient,
+  code: number,
+  action: string,
+  transactionalId: string,
+  place?: FencePartition
+): TwinlogError {
+  const where = place ? ` for ${nameOf(place)}` : ''
+  const needs =
+    code === TRANSACTIONAL_ID_AUTHORIZATION_FAILED
+      ? ' (needs WRITE and DESCRIBE on this transactional id; grant them by prefix, lanes may have ids of their own)'
+      : code === TOPIC_AUTHORIZATION_FAILED
+        ? ' (needs WRITE on the topic)'
+        : ''
+  return kafkaError(code, `${action} of ${transactionalId}${where}${needs}`, {
+    cluster: cluster.alias,
+    topic: place?.topic,
+    partition: place?.partition
+  })
+}
 
 function byTopic(partitions: FencePartition[]): { topic: string; partitions: number[] }[] {
   const topics = new Map<string, number[]>()

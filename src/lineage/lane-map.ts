@@ -1,5 +1,7 @@
+import { isDeepStrictEqual } from 'node:util'
 import { TwinlogError } from '../errors.js'
 import type { GapTable } from './gap-table.js'
+import { sameIdentity } from './lane-epochs.js'
 import type { LaneState } from './lane-state.js'
 import type { LaneEpoch } from './sequence.js'
 import type { TargetLog } from './target-log.js'
@@ -50,8 +52,9 @@ export class LaneMap {
   /** As `update`. */
   static async open(log: TargetLog, state: LaneState, bounds: TargetBounds): Promise<LaneMap> {
     const birth = requireBirth(state)
-    const end = { next: birth.first, offset: birth.targetEnd, reached: birth.first, logStart: bounds.start }
-    const map = new LaneMap(log, state.gaps(), state.epochs, end)
+    const gaps = state.gaps()
+    const end = { next: birth.first, offset: birth.targetEnd, reached: gaps.begin, logStart: bounds.start }
+    const map = new LaneMap(log, gaps, state.epochs, end)
     await map.update(state, bounds)
     return map
   }
@@ -70,15 +73,11 @@ export class LaneMap {
    */
   async update(state: LaneState, bounds: TargetBounds): Promise<void> {
     const birth = requireBirth(state)
-    this.#gaps = state.gaps()
-    this.#epochs = state.epochs
+    this.#follow(state)
     const { start } = bounds
-    const checkpoint = state.checkpoint
-    const known =
-      checkpoint && checkpoint.next > this.#end.next
-        ? { next: checkpoint.next, offset: checkpoint.targetEnd }
-        : this.#end
-    // A checkpoint written after the bounds were asked lies behind them. Its gaps stand before it in the state, so it is an end as good.
+    const { next: resume, targetEnd } = state.resumeFrom
+    const known = resume > this.#end.next ? { next: resume, offset: targetEnd } : this.#end
+    // A place noted after the bounds were asked lies behind them. Its gaps stand before it in the state, so it is an end as good.
     const logEnd = max(bounds.end, known.offset)
     if (logEnd > bounds.end && (await this.#log.bounds()).end < known.offset) {
       throw new TwinlogError(
@@ -97,18 +96,36 @@ export class LaneMap {
       next = last.ordinal + BigInt(last.count)
       offset = last.offset + BigInt(last.count)
     } else if (next > birth.first && (this.#runs.last?.end ?? birth.first) < next) {
-      // The checkpoint is the end: its own shift is known without a look at the log.
+      // What was noted is the end: its own shift is known without a look at the log.
       this.#learn({ ordinal: next - 1n, count: 1, offset: offset - 1n })
     }
-    const written = this.#gaps.sourceBehind(next)
+    const written = this.#gaps.positionAt(next)
+    const { checkpoint } = state
     const claimed = checkpoint && checkpoint.next <= next ? checkpoint.reached : written
     this.#end = { next, offset, reached: max(max(written, claimed), this.#end.reached), logStart: start }
   }
 
+  /** Takes over what the state says now, and forgets what does not hold under it any more. */
+  #follow(state: LaneState): void {
+    const birth = requireBirth(state)
+    const gaps = state.gaps()
+    const fresh = state.epochs.filter(epoch => !this.#epochs.some(known => sameIdentity(known, epoch)))
+    // The target had lost its end: what was known from there on is void, and other records stand in its place.
+    if (fresh.some(epoch => epoch.base < this.#end.next)) {
+      this.#runs.clear()
+      this.#end = { ...this.#end, next: birth.first, offset: birth.targetEnd }
+    }
+    // A new identity may begin a new history of the source, in which what was reached in the former one means nothing.
+    if (fresh.length > 0 || !isDeepStrictEqual(gaps.newestEra, this.#gaps.newestEra))
+      this.#end = { ...this.#end, reached: gaps.begin }
+    this.#gaps = gaps
+    this.#epochs = state.epochs
+  }
+
   /** Pure look-up; undefined: the ordinal's run is not known yet, call `load` first. */
   translate(source: bigint): LanePosition | undefined {
-    const origin = this.#gaps.origin
-    if (source < origin) {
+    const { origin, begin } = this.#gaps
+    if (source < begin) {
       const first = this.#offsetOf(origin)
       return first === undefined ? undefined : { kind: 'before-mirrored', offset: first }
     }
@@ -123,8 +140,8 @@ export class LaneMap {
 
   /** Makes `translate(source)` answer. */
   async load(source: bigint): Promise<void> {
-    const origin = this.#gaps.origin
-    const ordinal = source < origin ? origin : this.#gaps.ordinalAt(source)
+    const { origin, begin } = this.#gaps
+    const ordinal = source < begin ? origin : this.#gaps.ordinalAt(source)
     if (ordinal < this.#end.next) await this.#locate(ordinal)
   }
 
@@ -179,7 +196,29 @@ export class LaneMap {
       else low = batch.offset + BigInt(batch.count)
       if (probe === ordinal + below.shift && low === probe) low += 1n
     }
-    throw this.#unlocatable(ordinal)
+    await this.#closeUp(ordinal)
+  }
+
+  /**
+   * No batch holds this ordinal. Where compaction took records off the target, what is gone resumes at the first one behind it that is
+   * still there. Without holes in the log it can't have been compaction: then the batch is missing.
+   */
+  async #closeUp(ordinal: bigint): Promise<void> {
+    for (;;) {
+      const found = this.#runs.find(ordinal)
+      if (typeof found === 'bigint') return
+      const { below, above } = found
+      if (!below || !above) throw this.#unlocatable(ordinal)
+      const [from, to] = [below.end + below.shift, above.first + above.shift]
+      const between = await this.#log.firstBatch(from, to, this.#epochs, below.end)
+      if (between) {
+        this.#learn(between)
+        continue
+      }
+      const gone = above.first - below.end
+      if ((await this.#log.holes(from, to)) < gone) throw this.#unlocatable(ordinal)
+      this.#learn({ ordinal: below.end, count: Number(gone), offset: below.end + above.shift })
+    }
   }
 
   /** Finds the oldest batch that the target still holds; whatever precedes it is gone and resumes at the log start. */
@@ -192,11 +231,14 @@ export class LaneMap {
     const near = max(this.#gaps.origin, from - last.shift)
     const oldest = await this.#log.firstBatch(from, last.end + last.shift, this.#epochs, near)
     if (oldest) this.#learn(oldest)
+    // Nothing was trimmed since the lane's birth: what precedes its oldest batch was compacted.
+    const trimmed = logStart > this.#bornAt
     let behind = this.#gaps.origin
     for (const run of [...this.#runs.runs]) {
       if (run.first > (oldest?.ordinal ?? last.first)) return
       const gone = run.first - behind
-      if (gone > 0n) this.#runs.learn(behind, Number(gone), min(run.first + run.shift, logStart) - gone)
+      const resume = trimmed ? min(run.first + run.shift, logStart) : run.first + run.shift
+      if (gone > 0n) this.#runs.learn(behind, Number(gone), resume - gone)
       behind = run.end
     }
   }

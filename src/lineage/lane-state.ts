@@ -1,43 +1,38 @@
 import { TwinlogError } from '../errors.js'
-import { type Gap, GapTable } from './gap-table.js'
-import { birthEpoch, type LaneEpoch } from './sequence.js'
+import type { GapTable } from './gap-table.js'
+import { type Identity, LaneEpochs, sameIdentity } from './lane-epochs.js'
+import { LaneGaps } from './lane-gaps.js'
+import type { LaneEpoch } from './sequence.js'
 import type { BirthEntry, CheckpointEntry, EpochEntry, GapChunk, GateEntry } from './state-values.js'
 
-/**
- * What the state topic says about one lane, folded record by record. Pure: feed entries in offset order, then ask.
- * Gaps arrive in chunks that may overlap (a merged chunk repeats small ones, racing owners write the same), so they are kept
- * by ordinal until somebody asks for the table.
- */
+/** What the state topic says about one lane, folded record by record. Pure: feed entries, then ask. */
 export class LaneState {
   readonly key: string
+  readonly #epochs = new LaneEpochs()
+  readonly #gaps: LaneGaps
   #birth: BirthEntry | undefined
-  #epochs: LaneEpoch[] = []
-  #checkpoint: CheckpointEntry | undefined
   #gate: GateEntry | undefined
-  #chunks: GapChunk[] = []
-  #table: GapTable | undefined
-  #handedOut = false
+  /** The highest one of each producer id's last identity, and of those without: few. */
+  #checkpoints: CheckpointEntry[] = []
+  /** Who told of a new history of the source. */
+  #eraWriters: Identity[] = []
 
   constructor(key: string) {
     this.key = key
+    this.#gaps = new LaneGaps(key, this.#epochs)
   }
 
   get birth(): BirthEntry | undefined {
     return this.#birth
   }
 
-  get checkpoint(): CheckpointEntry | undefined {
-    return this.#checkpoint
-  }
-
   get gate(): GateEntry | undefined {
     return this.#gate
   }
 
-  /** Identities that wrote here, oldest first; the birth's own is the first. */
+  /** Identities that wrote here, oldest first; the birth's own is the first, unless the lane was born behind a fence. */
   get epochs(): readonly LaneEpoch[] {
-    if (!this.#birth) return this.#epochs
-    return [birthEpoch(this.#birth.producerId), ...this.#epochs]
+    return this.#epochs.list
   }
 
   /** The identity that writes now. */
@@ -45,41 +40,90 @@ export class LaneState {
     return this.epochs.at(-1)
   }
 
+  epochOf(identity: Identity): LaneEpoch | undefined {
+    return this.#epochs.find(identity)
+  }
+
+  /** Digest of the plan that counts now. */
+  get currentPlan(): string {
+    return this.epochs.findLast(epoch => epoch.plan !== undefined)?.plan ?? this.#birth?.planDigest ?? ''
+  }
+
+  /** The process that alone writes now; undefined: the lane is shared. */
+  get owner(): string | undefined {
+    return this.currentEpoch?.owner
+  }
+
+  /**
+   * How far the lane was when its last identity noted it. Undefined, too, when it goes on from further down since (the target had lost
+   * its end) or in a new history of the source: what was noted then says nothing about now.
+   */
+  get checkpoint(): CheckpointEntry | undefined {
+    let best: { entry: CheckpointEntry; rank: number } | undefined
+    for (const entry of this.#checkpoints) {
+      const identity = identityOf(entry)
+      const rank = identity ? this.#epochs.rank(identity) : 0
+      // Not announced yet: what is noted under an identity counts once that is known.
+      if (rank < 0) continue
+      if (!best || rank > best.rank || (rank === best.rank && isHigher(entry, best.entry))) best = { entry, rank }
+    }
+    if (!best) return undefined
+    const { entry, rank } = best
+    const voidFrom = this.#epochs.voidFrom(rank)
+    if (voidFrom !== undefined && voidFrom < entry.next) return undefined
+    return this.#eraWriters.some(writer => this.#epochs.rank(writer) > rank) ? undefined : entry
+  }
+
+  /** The best known place: up to here the lane is on the target, below `targetEnd`. */
+  get resumeFrom(): { next: bigint; targetEnd: bigint } {
+    const { checkpoint } = this
+    const begun = this.epochs.findLast(({ base, targetEnd }, rank) => {
+      const voidFrom = this.#epochs.voidFrom(rank)
+      return targetEnd !== undefined && (voidFrom === undefined || voidFrom >= base)
+    })
+    if (begun?.targetEnd !== undefined && (!checkpoint || begun.base > checkpoint.next))
+      return { next: begun.base, targetEnd: begun.targetEnd }
+    if (checkpoint) return { next: checkpoint.next, targetEnd: checkpoint.targetEnd }
+    if (this.#birth) return { next: this.#birth.first, targetEnd: this.#birth.targetEnd }
+    throw new TwinlogError('TWINLOG_STATE_INVALID', `the state topic does not hold the birth of lane ${this.key}`)
+  }
+
   /** First one wins. False when another birth was there before and says something else. */
   addBirth(birth: BirthEntry): boolean {
     if (!this.#birth) {
       this.#birth = birth
+      this.#epochs.setBirth(birth)
+      this.#gaps.setOrigin(birth.first)
       return true
     }
     return (
       this.#birth.first === birth.first &&
       this.#birth.producerId === birth.producerId &&
+      this.#birth.epoch === birth.epoch &&
       this.#birth.planDigest === birth.planDigest
     )
   }
 
-  /** First one wins. False when the same identity was announced before with another base. */
+  /** First one wins. False when the same identity was announced before with another base or owner. */
   addEpoch(entry: EpochEntry): boolean {
-    const known = this.#epochs.find(epoch => epoch.producerId === entry.producerId && epoch.epoch === entry.epoch)
-    if (known) return known.base === entry.base
-    const epoch = {
-      producerId: entry.producerId,
-      epoch: entry.epoch,
-      base: entry.base,
-      firstSequence: entry.firstSequence
-    }
-    // Words can come late (two owners fence at once, compaction moves a repeated one back); which epoch is later is a fact of the broker.
-    const later = this.#epochs.findIndex(other => other.producerId === epoch.producerId && other.epoch > epoch.epoch)
-    this.#unpack()
-    this.#epochs.splice(later < 0 ? this.#epochs.length : later, 0, epoch)
-    this.#table = undefined
+    const known = this.#epochs.find(entry)
+    if (known) return known.base === entry.base && known.owner === entry.owner
+    this.#epochs.add(epochOf(entry))
+    const newest = this.currentEpoch
+    this.#gaps.epochAdded(newest && sameIdentity(newest, entry) ? entry.base : undefined)
     return true
   }
 
+  /** That of the later identity wins, within one identity the one with the higher ordinal, then the one that has reached further. */
   addCheckpoint(entry: CheckpointEntry): void {
-    const known = this.#checkpoint
-    if (known && (known.next > entry.next || (known.next === entry.next && known.reached > entry.reached))) return
-    this.#checkpoint = entry
+    const rivals = this.#checkpoints.filter(known => known.producerId === entry.producerId)
+    if (
+      rivals.some(
+        known => (known.epoch ?? 0) > (entry.epoch ?? 0) || (known.epoch === entry.epoch && isHigher(known, entry))
+      )
+    )
+      return
+    this.#checkpoints = [...this.#checkpoints.filter(known => !rivals.includes(known)), entry]
   }
 
   /** Last one wins, but the late word of a move that a later one of the same service has overtaken counts no more. */
@@ -89,89 +133,37 @@ export class LaneState {
   }
 
   addGaps(chunk: GapChunk): void {
-    if (this.#followsOn(chunk)) {
-      // A table that was handed out stays as it is.
-      if (this.#handedOut) this.#table = this.#table?.clone()
-      this.#handedOut = false
-      for (const gap of chunk.gaps) this.#table?.append(gap)
-      return
+    if (chunk.gaps.some(gap => gap.era !== undefined)) {
+      const known = this.#eraWriters.some(writer => sameIdentity(writer, chunk))
+      if (!known) this.#eraWriters.push({ producerId: chunk.producerId, epoch: chunk.epoch })
     }
-    this.#unpack()
-    this.#chunks.push(chunk)
-    this.#table = undefined
+    this.#gaps.add(chunk)
   }
 
   /** The lane's plan as far as it is written down. */
   gaps(): GapTable {
-    this.#table ??= this.#buildTable()
-    this.#handedOut = true
-    return this.#table
-  }
-
-  /**
-   * The usual case: a lane that was never fenced, whose chunks come in order or repeat what is known. Such gaps live in the table
-   * only, 16 bytes each; a busy transactional source makes a million a day. What does not fit is kept as a chunk, and only who asks
-   * for this lane's gaps hears of it.
-   */
-  #followsOn(chunk: GapChunk): boolean {
-    if (!this.#birth || this.#epochs.length > 0 || this.#chunks.length > 0) return false
-    if (chunk.producerId !== this.#birth.producerId || chunk.epoch !== 0) return false
-    this.#table ??= new GapTable(this.#birth.first)
-    let skipped = this.#table.totalSkipped
-    let end = this.#table.size === 0 ? this.#birth.first - 1n : this.#table.at(this.#table.size - 1).ordinal
-    for (const gap of chunk.gaps) {
-      if (gap.ordinal <= end && !this.#table.knows(gap)) return false
-      if (gap.ordinal <= end) continue
-      if (gap.length <= 0n || gap.from !== gap.ordinal + skipped) return false
-      skipped += gap.length
-      end = gap.ordinal
-    }
-    return true
-  }
-
-  /** Back to chunks, which can be sorted and voided. */
-  #unpack(): void {
-    if (this.#chunks.length > 0 || !this.#birth || !this.#table || this.#table.size === 0) return
-    const table = this.#table
-    const gaps = Array.from({ length: table.size }, (_unused, index) => table.at(index))
-    this.#chunks = [{ producerId: this.#birth.producerId, epoch: 0, gaps }]
-  }
-
-  #buildTable(): GapTable {
-    if (!this.#birth) {
-      throw new TwinlogError(
-        'TWINLOG_STATE_INVALID',
-        `the state topic has entries of lane ${this.key} but not its birth`
-      )
-    }
-    const order = new Map(this.epochs.map((epoch, index) => [`${epoch.producerId}/${epoch.epoch}`, index]))
-    const byOrdinal = new Map<bigint, Gap>()
-    for (const chunk of this.#chunks) {
-      const voidFrom = this.#voidFrom(order.get(`${chunk.producerId}/${chunk.epoch}`) ?? 0)
-      for (const gap of chunk.gaps) {
-        if (voidFrom !== undefined && gap.ordinal >= voidFrom) break
-        const known = byOrdinal.get(gap.ordinal)
-        if (known && known.length !== gap.length) {
-          throw new TwinlogError(
-            'TWINLOG_STATE_INVALID',
-            `lane ${this.key}: two plans disagree about the gap at ordinal ${gap.ordinal}: ${known.length} or ${gap.length} offsets`
-          )
-        }
-        byOrdinal.set(gap.ordinal, gap)
-      }
-    }
-    const table = new GapTable(this.#birth.first)
-    for (const gap of [...byOrdinal.values()].sort((a, b) => (a.ordinal < b.ordinal ? -1 : 1))) table.append(gap)
-    // Nothing to sort or void is left: from here on the table is enough.
-    if (this.#epochs.length === 0) this.#chunks = []
-    return table
-  }
-
-  /** What a writer planned at or beyond the base of a later identity never came to be. */
-  #voidFrom(index: number): bigint | undefined {
-    let lowest: bigint | undefined
-    for (const later of this.epochs.slice(index + 1))
-      if (lowest === undefined || later.base < lowest) lowest = later.base
-    return lowest
+    return this.#gaps.table()
   }
 }
+
+/** Its fields and nothing else: what is told to others is written as it was announced. */
+function epochOf(entry: EpochEntry): LaneEpoch {
+  const { producerId, epoch, base, firstSequence, plan, owner, own, targetEnd } = entry
+  return {
+    producerId,
+    epoch,
+    base,
+    firstSequence,
+    ...(plan === undefined ? {} : { plan }),
+    ...(owner === undefined ? {} : { owner }),
+    ...(own === undefined ? {} : { own }),
+    ...(targetEnd === undefined ? {} : { targetEnd })
+  }
+}
+
+function identityOf({ producerId, epoch }: CheckpointEntry): Identity | undefined {
+  return producerId === undefined || epoch === undefined ? undefined : { producerId, epoch }
+}
+
+const isHigher = (a: CheckpointEntry, b: CheckpointEntry) =>
+  a.next > b.next || (a.next === b.next && a.reached > b.reached)

@@ -1,8 +1,9 @@
+import { isDeepStrictEqual } from 'node:util'
 import type { ClusterClient } from '../kafka/cluster.js'
 import { decodeEntry, encodeEntry } from './state-values.js'
 import { TopicLog } from './topic-log.js'
 
-const LINKS_TOPIC = 'twinlog.links.internal'
+export const LINKS_TOPIC = 'twinlog.links.internal'
 
 /** Whose data a producer id marks. */
 export interface LinkOrigin {
@@ -10,6 +11,10 @@ export interface LinkOrigin {
   sourceAlias: string
   sourceClusterId: string
   targetClusterId: string
+  /** Clusters whose records may come through this link, the source's own included; absent: the source's only. */
+  carries?: string[] | undefined
+  /** What the link takes of what other links have written on its source; absent: `local`. */
+  forward?: 'local' | 'all-but-target' | undefined
 }
 
 /**
@@ -31,16 +36,29 @@ export class LinkRegistry {
 
   /** Written before the link's first data: data of a link that is not registered could be sent in a circle. */
   async register(producerId: bigint, origin: LinkOrigin): Promise<void> {
+    await this.registerMany([producerId], origin)
+  }
+
+  /** All in one append, however many: lanes may have ids of their own. What is registered already is not written again. */
+  async registerMany(producerIds: readonly bigint[], origin: LinkOrigin): Promise<void> {
     await this.refresh()
-    const known = this.#origins.get(producerId.toString())
-    if (known && known.link === origin.link && known.sourceClusterId === origin.sourceClusterId) return
-    await this.#log.append(0, [{ key: Buffer.from(producerId.toString()), value: encodeEntry(origin) }])
+    const missing = [...new Set(producerIds)].filter(id => !saysTheSame(this.origin(id), origin))
+    if (missing.length === 0) return
+    const value = encodeEntry(origin)
+    await this.#log.append(
+      0,
+      missing.map(id => ({ key: Buffer.from(id.toString()), value }))
+    )
     await this.refresh()
   }
 
   /** Reads to the end; a cluster without the topic has no links. */
   async refresh(): Promise<void> {
-    if ((await this.#log.partitionCount()) === 0) return
+    if ((await this.#log.partitionCount()) > 0) await this.readToEnd()
+  }
+
+  /** The same where the topic is known to exist: what cannot be read is an error, never "no links". */
+  async readToEnd(): Promise<void> {
     const { records, next } = await this.#log.readToEnd(0, this.#next)
     this.#next = next
     for (const record of records) {
@@ -53,7 +71,24 @@ export class LinkRegistry {
     return this.#origins.get(producerId.toString())
   }
 
+  /** By producer id, as a decimal string. */
+  get entries(): IterableIterator<[producerId: string, origin: LinkOrigin]> {
+    return this.#origins.entries()
+  }
+
   get links(): IterableIterator<LinkOrigin> {
     return this.#origins.values()
   }
 }
+
+function saysTheSame(known: LinkOrigin | undefined, origin: LinkOrigin): boolean {
+  return (
+    known?.link === origin.link &&
+    known.sourceClusterId === origin.sourceClusterId &&
+    (known.forward ?? 'local') === (origin.forward ?? 'local') &&
+    isDeepStrictEqual(carriedBy(known), carriedBy(origin))
+  )
+}
+
+const carriedBy = ({ carries, sourceClusterId }: LinkOrigin) =>
+  [...new Set([sourceClusterId, ...(carries ?? [])])].sort()

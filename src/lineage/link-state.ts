@@ -1,7 +1,9 @@
 import type { ClusterClient } from '../kafka/cluster.js'
 import type { Logger } from '../logger.js'
 import { TwinlogError } from '../errors.js'
+import { chunkKey, gapRecords, type KeyIdentity } from './gap-records.js'
 import { LaneState } from './lane-state.js'
+import { LinkFacts } from './link-facts.js'
 import { formatKey, laneKey, type LaneId, parseKey, type StateKey, statePartition } from './state-keys.js'
 import {
   type BirthEntry,
@@ -9,13 +11,14 @@ import {
   decodeEntry,
   decodeGapChunk,
   encodeEntry,
-  encodeGapChunk,
   type EpochEntry,
+  type EraEntry,
   type GapChunk,
   type GateEntry,
   type GroupEntry,
   type LinkEntry,
-  type ProducerEntry
+  type ProducerEntry,
+  type StartEntry
 } from './state-values.js'
 import { type LogRecord, TopicLog } from './topic-log.js'
 
@@ -44,8 +47,7 @@ export class LinkState {
   readonly #refreshing: (Promise<void> | undefined)[] = []
   readonly #lanes = new Map<string, LaneState>()
   readonly #groups = new Map<string, GroupEntry>()
-  #linkEntry: LinkEntry | undefined
-  #producer: ProducerEntry | undefined
+  readonly #facts = new LinkFacts()
 
   private constructor(log: TopicLog, link: string, logger: Logger) {
     this.#log = log
@@ -71,11 +73,15 @@ export class LinkState {
   }
 
   get linkEntry(): LinkEntry | undefined {
-    return this.#linkEntry
+    return this.#facts.link
   }
 
   get producer(): ProducerEntry | undefined {
-    return this.#producer
+    return this.#facts.producer
+  }
+
+  get startEntry(): StartEntry | undefined {
+    return this.#facts.start
   }
 
   lane(key: string): LaneState | undefined {
@@ -108,15 +114,23 @@ export class LinkState {
   /** Writes the link entry unless there is one; answers the one that counts. */
   async decideLink(entry: LinkEntry): Promise<LinkEntry> {
     await this.#refresh(0)
-    if (!this.#linkEntry) await this.#write({ kind: 'link' }, encodeEntry(entry))
+    if (!this.linkEntry) await this.#write({ kind: 'link' }, encodeEntry(entry))
     await this.#refresh(0)
-    return this.#linkEntry ?? entry
+    return this.linkEntry ?? entry
+  }
+
+  /** As `decideLink`. */
+  async decideStart(entry: StartEntry): Promise<StartEntry> {
+    await this.#refresh(0)
+    if (!this.startEntry) await this.#write({ kind: 'start' }, encodeEntry(entry))
+    await this.#refresh(0)
+    return this.startEntry ?? entry
   }
 
   async writeProducer(entry: ProducerEntry): Promise<ProducerEntry> {
     await this.#write({ kind: 'producer' }, encodeEntry(entry))
     await this.#refresh(0)
-    return this.#producer ?? entry
+    return this.producer ?? entry
   }
 
   async decideBirth(lane: LaneId, entry: BirthEntry): Promise<LaneState> {
@@ -130,15 +144,14 @@ export class LinkState {
     )
   }
 
-  /** Announces an identity ahead of its first data. False: somebody announced the same identity with another base. */
+  /** Announces an identity ahead of its first data. False: somebody announced the same identity with another base or owner. */
   async decideEpoch(key: string, entry: EpochEntry): Promise<boolean> {
     await this.#write(
       { kind: 'epoch', lane: key, producerId: entry.producerId, epoch: entry.epoch },
       encodeEntry(entry)
     )
-    const state = await this.refreshLane(key)
-    const known = state?.epochs.find(epoch => epoch.producerId === entry.producerId && epoch.epoch === entry.epoch)
-    return known?.base === entry.base
+    const known = (await this.refreshLane(key))?.epochOf(entry)
+    return known?.base === entry.base && known.owner === entry.owner
   }
 
   /** One append a state partition, however many lanes moved on. */
@@ -159,22 +172,21 @@ export class LinkState {
     this.#laneFor(key).setGate(entry)
   }
 
+  /** Gaps that follow each other go into one chunk; where a new history of the source begins, that is an entry of its own. All in one append. */
   async writeGaps(key: string, chunk: GapChunk): Promise<void> {
-    const first = chunk.gaps[0]
-    if (!first) return
-    await this.#write(
-      { kind: 'gaps', lane: key, ordinal: first.ordinal, count: chunk.gaps.length },
-      encodeGapChunk(chunk)
-    )
+    if (chunk.gaps.length === 0) return
+    const records = gapRecords(key, chunk, this.#keyIdentity(key, chunk))
+    await this.#log.append(statePartition({ kind: 'birth', lane: key }, this.#partitions), records)
   }
 
-  /** Replaces small chunks by one: the big one is acknowledged before the small ones go. */
+  /** Replaces small chunks by one: the big one is acknowledged before the small ones go. It holds no era. */
   async mergeGaps(key: string, chunk: GapChunk, replaced: { ordinal: bigint; count: number }[]): Promise<void> {
     await this.writeGaps(key, chunk)
     const first = chunk.gaps[0]?.ordinal
+    const identity = this.#keyIdentity(key, chunk)
     const tombstones = replaced
       .filter(small => small.ordinal !== first || small.count !== chunk.gaps.length)
-      .map(small => ({ key: Buffer.from(formatKey({ kind: 'gaps', lane: key, ...small })), value: null }))
+      .map(small => ({ key: chunkKey(key, small, identity), value: null }))
     if (tombstones.length > 0)
       await this.#log.append(statePartition({ kind: 'birth', lane: key }, this.#partitions), tombstones)
   }
@@ -182,6 +194,11 @@ export class LinkState {
   async writeGroup(groupId: string, entry: GroupEntry): Promise<void> {
     await this.#write({ kind: 'group', groupId }, encodeEntry(entry))
     this.#groups.set(groupId, entry)
+  }
+
+  #keyIdentity(lane: string, { producerId, epoch }: GapChunk): KeyIdentity {
+    const shared = epoch === 0 && this.#lanes.get(lane)?.birth?.producerId === producerId
+    return shared ? undefined : { producerId, epoch }
   }
 
   async #write(key: StateKey, value: Buffer): Promise<void> {
@@ -223,14 +240,10 @@ export class LinkState {
     if (!key || !value) return undefined
     const what = `entry ${text} (offset ${record.offset} of ${this.#log.topic})`
     switch (key.kind) {
-      case 'link': {
-        const entry = decodeEntry<LinkEntry>(value, what)
-        this.#linkEntry ??= entry
-        return entry.sourceClusterId === this.#linkEntry.sourceClusterId ? undefined : encodeEntry(this.#linkEntry)
-      }
+      case 'link':
       case 'producer':
-        this.#producer = decodeEntry<ProducerEntry>(value, what)
-        return undefined
+      case 'start':
+        return this.#facts.fold(key, value, what)
       case 'group':
         this.#groups.set(key.groupId, decodeEntry<GroupEntry>(value, what))
         return undefined
@@ -249,8 +262,13 @@ export class LinkState {
       case 'epoch': {
         const entry = decodeEntry<EpochEntry>(value, what)
         if (lane.addEpoch(entry)) return undefined
-        const winner = lane.epochs.find(epoch => epoch.producerId === entry.producerId && epoch.epoch === entry.epoch)
+        const winner = lane.epochOf(entry)
         return winner ? encodeEntry(winner) : undefined
+      }
+      case 'era': {
+        const { producerId, epoch, ordinal, from, length, era } = decodeEntry<EraEntry>(value, what)
+        lane.addGaps({ producerId, epoch, gaps: [{ ordinal, from, length, era }] })
+        return undefined
       }
       case 'gaps':
         lane.addGaps(decodeGapChunk(value, what))

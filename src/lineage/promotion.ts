@@ -1,13 +1,14 @@
 import { TwinlogError } from '../errors.js'
 import type { ClusterClient } from '../kafka/cluster.js'
 import type { Logger } from '../logger.js'
-import { fencePartitions } from './fence.js'
+import { fencePartitions, laneTransactionalId, linkTransactionalId } from './fence.js'
 import { LaneMap } from './lane-map.js'
 import type { LaneState } from './lane-state.js'
 import { LinkState } from './link-state.js'
 import { TargetLog } from './target-log.js'
 
 const CLOSE_ROUNDS = 10
+const OWN_FENCES_AT_ONCE = 8
 
 export interface ClosedLane {
   topic: string
@@ -66,16 +67,27 @@ async function closeRound(state: LinkState, lanes: LaneState[], o: Closing): Pro
     )
   }
   await Promise.all(lanes.map(lane => state.writeGate(lane.key, { state: 'closed', service, moveEpoch })))
-  await fencePartitions({
-    cluster: o.target,
-    link: o.link,
-    partitions: lanes.flatMap(({ birth }) =>
-      birth ? [{ topic: birth.targetTopic, partition: birth.targetPartition }] : []
-    ),
-    logger: o.logger,
-    signal: o.signal
-  })
+  await fenceLanes(lanes, o)
 }
+
+/**
+ * With the link's id, which may have written to any of them; those that have an id of their own with that as well: a fence with an id
+ * that never wrote to a partition fences nothing there.
+ */
+async function fenceLanes(lanes: LaneState[], o: Closing): Promise<void> {
+  const { target: cluster, link, logger, signal } = o
+  const fence = (transactionalId: string, fenced: LaneState[]) =>
+    fencePartitions({ cluster, transactionalId, partitions: fenced.flatMap(targetOf), logger, signal })
+  const own = lanes.filter(lane => lane.currentEpoch?.own === true)
+  await fence(linkTransactionalId(link), lanes)
+  for (let first = 0; first < own.length; first += OWN_FENCES_AT_ONCE) {
+    const some = own.slice(first, first + OWN_FENCES_AT_ONCE)
+    await Promise.all(some.map(lane => fence(laneTransactionalId(link, lane.key), [lane])))
+  }
+}
+
+const targetOf = ({ birth }: LaneState) =>
+  birth ? [{ topic: birth.targetTopic, partition: birth.targetPartition }] : []
 
 function isClosedBy(move: { service: string; epoch: number }, { gate }: LaneState): boolean {
   return gate?.state === 'closed' && gate.service === move.service && gate.moveEpoch === move.epoch
@@ -133,7 +145,7 @@ async function closedLane(target: ClusterClient, lane: LaneState): Promise<Close
   if (!birth)
     throw new TwinlogError('TWINLOG_STATE_INVALID', `the state topic does not hold the birth of lane ${lane.key}`)
   const log = new TargetLog(target, birth.targetTopic, birth.targetPartition)
-  const map = await LaneMap.open(log, lane, await log.settledBounds(lane.checkpoint?.targetEnd ?? birth.targetEnd))
+  const map = await LaneMap.open(log, lane, await log.settledBounds(lane.resumeFrom.targetEnd))
   return {
     topic: birth.sourceTopic,
     partition: birth.sourcePartition,

@@ -7,6 +7,14 @@ export interface LaneEpoch {
   epoch: number
   base: bigint
   firstSequence: number
+  /** Digest of the plan this identity writes under; absent: as before. */
+  plan?: string | undefined
+  /** The process that alone writes under this identity; absent: whoever knows it may. */
+  owner?: string | undefined
+  /** The producer id belongs to the lane's own transactional id. */
+  own?: boolean | undefined
+  /** Target offset behind the lane's last record when this identity began. */
+  targetEnd?: bigint | undefined
 }
 
 export function sequenceOf(ordinal: bigint, epoch: LaneEpoch): number {

@@ -6,12 +6,23 @@ export interface LaneId {
   targetPartition: number
 }
 
+/**
+ * Who wrote down what only counts until a later identity begins. Part of the key, so that the late words of an owner who was fenced
+ * never take the place of the new owner's in compaction. Absent for the first identity of an ordinary lane, which shares its plan.
+ */
+export interface WriterIdentity {
+  producerId: bigint
+  epoch: number
+}
+
 export type StateKey =
   | { kind: 'link' }
   | { kind: 'producer' }
+  | { kind: 'start' }
   | { kind: 'birth'; lane: string }
   | { kind: 'epoch'; lane: string; producerId: bigint; epoch: number }
-  | { kind: 'gaps'; lane: string; ordinal: bigint; count: number }
+  | { kind: 'gaps'; lane: string; ordinal: bigint; count: number; identity?: WriterIdentity | undefined }
+  | { kind: 'era'; lane: string; ordinal: bigint; identity: WriterIdentity }
   | { kind: 'checkpoint'; lane: string }
   | { kind: 'gate'; lane: string }
   | { kind: 'group'; groupId: string }
@@ -24,6 +35,7 @@ export function formatKey(key: StateKey): string {
   switch (key.kind) {
     case 'link':
     case 'producer':
+    case 'start':
       return key.kind
     case 'birth':
     case 'checkpoint':
@@ -32,7 +44,9 @@ export function formatKey(key: StateKey): string {
     case 'epoch':
       return `lane/${key.lane}/epoch/${key.producerId}/${key.epoch}`
     case 'gaps':
-      return `lane/${key.lane}/gaps/${key.ordinal}/${key.count}`
+      return `lane/${key.lane}/gaps/${key.ordinal}/${key.count}${key.identity ? `/${formatIdentity(key.identity)}` : ''}`
+    case 'era':
+      return `lane/${key.lane}/era/${key.ordinal}/${formatIdentity(key.identity)}`
     case 'group':
       return `group/${key.groupId}`
   }
@@ -40,25 +54,34 @@ export function formatKey(key: StateKey): string {
 
 /** Undefined for a key of a kind that this version does not know: such entries belong to later versions and are left alone. */
 export function parseKey(text: string): StateKey | undefined {
-  if (text === 'link' || text === 'producer') return { kind: text }
+  if (text === 'link' || text === 'producer' || text === 'start') return { kind: text }
   if (text.startsWith('group/')) return { kind: 'group', groupId: text.slice('group/'.length) }
   const parts = text.split('/')
-  const [room, lane, kind, first, second] = parts
+  const [room, lane, kind, ...numbers] = parts
   if (room !== 'lane' || lane === undefined) return undefined
   if (parts.length === 3 && (kind === 'birth' || kind === 'checkpoint' || kind === 'gate')) return { kind, lane }
-  if (parts.length !== 5 || !isNumber(first) || !isNumber(second)) return undefined
-  if (kind === 'epoch') return { kind, lane, producerId: BigInt(first), epoch: Number(second) }
-  if (kind === 'gaps') return { kind, lane, ordinal: BigInt(first), count: Number(second) }
-  return undefined
+  if (!numbers.every(isNumber)) return undefined
+  const [first, second, third, fourth] = numbers.map(BigInt)
+  if (first === undefined || second === undefined) return undefined
+  if (kind === 'epoch' && numbers.length === 2) return { kind, lane, producerId: first, epoch: Number(second) }
+  if (kind === 'era' && numbers.length === 3 && third !== undefined)
+    return { kind, lane, ordinal: first, identity: { producerId: second, epoch: Number(third) } }
+  if (kind !== 'gaps') return undefined
+  const gaps = { kind, lane, ordinal: first, count: Number(second) } as const
+  if (numbers.length === 2) return gaps
+  if (numbers.length !== 4 || third === undefined || fourth === undefined) return undefined
+  return { ...gaps, identity: { producerId: third, epoch: Number(fourth) } }
 }
 
 /** Lanes and groups are spread over the state topic's partitions; link-wide entries live in partition 0. */
 export function statePartition(key: StateKey, partitions: number): number {
-  if (key.kind === 'link' || key.kind === 'producer') return 0
+  if (key.kind === 'link' || key.kind === 'producer' || key.kind === 'start') return 0
   return fnv1a(key.kind === 'group' ? `group/${key.groupId}` : key.lane) % partitions
 }
 
-const isNumber = (text: string | undefined): text is string => text !== undefined && /^\d+$/.test(text)
+const isNumber = (text: string) => /^\d+$/.test(text)
+
+const formatIdentity = ({ producerId, epoch }: WriterIdentity) => `${producerId}/${epoch}`
 
 function fnv1a(text: string): number {
   let hash = 0x811c9dc5

@@ -1,8 +1,12 @@
 import { TwinlogError } from '../errors.js'
 import type { Gap } from './gap-table.js'
+import type { LaneEpoch } from './sequence.js'
 
 /** Version of every value format below. A reader that meets another one stops with a clear error instead of guessing. */
 const STATE_VERSION = 1
+
+/** Chunks in which a length is negative (an expansion): lengths are zigzag. */
+const SIGNED_CHUNK_VERSION = 2
 
 /** Binds the link to both clusters. First one written wins. */
 export interface LinkEntry {
@@ -33,18 +37,14 @@ export interface BirthEntry {
   /** End of the target partition when the lane was born. */
   targetEnd: bigint
   producerId: bigint
+  /** 0: the link's producer id writes here at epoch 0, sequence = ordinal. −1: born behind a fence, the first identity is the first EpochEntry. */
   epoch: number
 }
 
 /** From ordinal `base` on, this identity writes, beginning with `firstSequence`. Written ahead of its first data. First one wins. */
-export interface EpochEntry {
-  producerId: bigint
-  epoch: number
-  base: bigint
-  firstSequence: number
-}
+export type EpochEntry = LaneEpoch
 
-/** How far the lane is, at most a second old. The higher one wins. */
+/** How far the lane is, at most a second old. That of the later identity wins, within one identity the higher one. */
 export interface CheckpointEntry {
   /** Ordinal of the next record. */
   next: bigint
@@ -53,6 +53,14 @@ export interface CheckpointEntry {
   sourceLeaderEpoch: number
   /** Source position up to which everything is on the target or known to be a gap. */
   reached: bigint
+  /** Identity under which the lane was written when this was noted; absent: the oldest one. */
+  producerId?: bigint | undefined
+  epoch?: number | undefined
+}
+
+/** Which partitions were there on the source when the link was created, by topic id. First one wins. */
+export interface StartEntry {
+  topics: Record<string, number>
 }
 
 /** `closed`: a move has ended this lane; nobody copies into it until a later move opens it. Last one wins, within a service the higher epoch. */
@@ -86,6 +94,13 @@ export interface GapChunk {
   gaps: Gap[]
 }
 
+/** A new history of the source begins at ordinal `ordinal`: a gap with `era`, which has no place in a chunk. */
+export interface EraEntry extends Gap {
+  producerId: bigint
+  epoch: number
+  era: bigint
+}
+
 const BIGINT_FIELDS = new Set([
   'producerId',
   'first',
@@ -95,7 +110,11 @@ const BIGINT_FIELDS = new Set([
   'reached',
   'source',
   'written',
-  'previous'
+  'previous',
+  'ordinal',
+  'from',
+  'length',
+  'era'
 ])
 
 export function encodeEntry(entry: object): Buffer {
@@ -125,13 +144,14 @@ export function decodeEntry<T>(value: Buffer, what: string): T {
 
 /**
  * A chunk of gaps: version, producer id, epoch, first ordinal, first source offset, then groups of equal (distance to the
- * previous gap's ordinal, length) with their repetition. A transactional source repeats itself, so most groups stand for many gaps.
+ * previous gap's ordinal, length) with their repetition. Lengths are unsigned (version 1) unless one is negative (version 2). A transactional source repeats itself, so most groups stand for many gaps.
  */
 export function encodeGapChunk(chunk: GapChunk): Buffer {
   const first = chunk.gaps[0]
   if (!first) throw new TwinlogError('TWINLOG_INTERNAL', 'a chunk of gaps must not be empty')
+  const signed = chunk.gaps.some(gap => gap.length < 0n)
   const bytes: number[] = []
-  pushVarint(bytes, BigInt(STATE_VERSION))
+  pushVarint(bytes, BigInt(signed ? SIGNED_CHUNK_VERSION : STATE_VERSION))
   pushVarint(bytes, chunk.producerId)
   pushVarint(bytes, BigInt(chunk.epoch))
   pushVarint(bytes, first.ordinal)
@@ -142,10 +162,15 @@ export function encodeGapChunk(chunk: GapChunk): Buffer {
   const flush = () => {
     if (!group) return
     pushVarint(bytes, group.distance)
-    pushVarint(bytes, group.length)
+    pushVarint(bytes, signed ? zigzag(group.length) : group.length)
     pushVarint(bytes, group.times - 1n)
   }
   for (const gap of chunk.gaps) {
+    if (gap.era !== undefined)
+      throw new TwinlogError(
+        'TWINLOG_INTERNAL',
+        `the era at ordinal ${gap.ordinal} must not be part of a chunk of gaps`
+      )
     if (gap.from - gap.ordinal !== skipped) {
       throw new TwinlogError(
         'TWINLOG_INTERNAL',
@@ -169,7 +194,8 @@ export function encodeGapChunk(chunk: GapChunk): Buffer {
 export function decodeGapChunk(value: Buffer, what: string): GapChunk {
   const input = { value, at: 0, what }
   const version = readVarint(input)
-  if (version !== BigInt(STATE_VERSION)) throw unknownVersion(what, version)
+  const signed = version === BigInt(SIGNED_CHUNK_VERSION)
+  if (!signed && version !== BigInt(STATE_VERSION)) throw unknownVersion(what, version)
   const producerId = readVarint(input)
   const epoch = Number(readVarint(input))
   let ordinal = readVarint(input)
@@ -177,7 +203,8 @@ export function decodeGapChunk(value: Buffer, what: string): GapChunk {
   const gaps: Gap[] = []
   while (input.at < value.length) {
     const distance = readVarint(input)
-    const length = readVarint(input)
+    const plain = readVarint(input)
+    const length = signed ? unzigzag(plain) : plain
     const times = readVarint(input) + 1n
     for (let repetition = 0n; repetition < times; repetition++) {
       ordinal += distance
@@ -195,6 +222,9 @@ function unknownVersion(what: string, version: unknown): TwinlogError {
     `${what} has version ${String(version)}, this twinlog reads version ${STATE_VERSION}: a newer twinlog wrote it; update this one`
   )
 }
+
+const zigzag = (value: bigint) => (value < 0n ? -2n * value - 1n : 2n * value)
+const unzigzag = (value: bigint) => (value & 1n ? -(value + 1n) / 2n : value / 2n)
 
 function pushVarint(bytes: number[], value: bigint): void {
   let rest = value

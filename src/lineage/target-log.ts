@@ -3,11 +3,13 @@ import { kafkaError } from '../kafka/protocol-errors.js'
 import { fetchRequest } from '../kafka/requests/fetch.js'
 import { listOffsetsRequest } from '../kafka/requests/list-offsets.js'
 import { TwinlogError } from '../errors.js'
-import { parseBatches } from '../records/batch.js'
+import { isControl, parseBatches } from '../records/batch.js'
+import type { BatchView } from '../records/types.js'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { retry } from '../util/retry.js'
 import { askLeader } from './ask-leader.js'
 import { type LaneEpoch, ordinalOf } from './sequence.js'
+import { firstEnds, type Outcome, outcomes } from './transaction-outcome.js'
 
 /** One batch of the lane as the target shows it. */
 export interface LaneBatch {
@@ -24,13 +26,13 @@ interface HeaderRead {
 
 const FETCH_BYTES = 1 << 20
 const OFFSET_OUT_OF_RANGE = 1
-const CONTROL_BIT = 0x20
 const SETTLE_POLL_MS = 10
 const SETTLE_TIMEOUT_MS = 5_000
 
 /**
  * A lane's target partition, read for its batch headers only: (producer id, epoch, sequence) says which ordinals a batch holds.
- * Reads go to the high watermark: what lies above it can still disappear and is never told to anybody.
+ * What was written in a transaction counts once it is committed: aborted records are no place of the lane, and whether an open
+ * transaction's will be is not known. Reads go to the high watermark: what lies above it can still disappear and is never told to anybody.
  */
 export class TargetLog {
   readonly topic: string
@@ -86,38 +88,80 @@ export class TargetLog {
     near: bigint,
     maxBytes = FETCH_BYTES
   ): Promise<HeaderRead> {
+    const all = await this.#read(offset, maxBytes)
+    const next = all.at(-1)?.nextOffset ?? offset
+    const outcome = outcomes(all)
+    const candidates: (LaneBatch & { outcome: Outcome | undefined; producerId: bigint })[] = []
+    let guess = near
+    all.forEach((batch, index) => {
+      const { producerId, baseOffset } = batch
+      const epoch = epochs.find(known => known.producerId === producerId && known.epoch === batch.producerEpoch)
+      if (!epoch || isControl(batch.attributes)) return
+      guess = ordinalOf(batch.baseSequence, epoch, guess)
+      const count = batch.lastOffsetDelta + 1
+      candidates.push({ ordinal: guess, count, offset: baseOffset, outcome: outcome[index], producerId })
+    })
+    const open = new Set(candidates.flatMap(batch => (batch.outcome === 'open' ? [batch.producerId] : [])))
+    const committed = open.size > 0 ? await this.#committedBehind(next, open) : open
+    return {
+      batches: candidates
+        .filter(batch => batch.outcome === 'committed' || (batch.outcome === 'open' && committed.has(batch.producerId)))
+        .map(({ ordinal, count, offset: at }) => ({ ordinal, count, offset: at })),
+      next
+    }
+  }
+
+  /** Which of these producers commit what they have open at this offset: the next marker of each says it, however far behind. */
+  async #committedBehind(from: bigint, open: ReadonlySet<bigint>): Promise<Set<bigint>> {
+    const committed = new Set<bigint>()
+    const waiting = new Set(open)
+    let position = from
+    while (waiting.size > 0) {
+      const batches = await this.#read(position)
+      for (const producerId of firstEnds(batches, waiting)) committed.add(producerId)
+      const next = batches.at(-1)?.nextOffset ?? position
+      if (next <= position) break
+      position = next
+    }
+    return committed
+  }
+
+  /** How many offsets of [from, end) are in no batch: compaction took them. */
+  async holes(from: bigint, end: bigint): Promise<bigint> {
+    let holes = 0n
+    let position = from
+    while (position < end) {
+      const batches = await this.#read(position)
+      const before = position
+      for (const batch of batches) {
+        if (batch.baseOffset > position) holes += min(batch.baseOffset, end) - position
+        position = max(position, min(batch.nextOffset, end))
+      }
+      if (position === before) return holes + end - position
+    }
+    return holes
+  }
+
+  /** The batches of one response, the first one containing this offset; none at the end of the log. */
+  async #read(offset: bigint, maxBytes = FETCH_BYTES): Promise<BatchView[]> {
     return this.#withRetries(async () => {
       const { node } = await this.#leader()
+      const { topic, partition } = this
       const answer = await askLeader(
         this.#cluster,
-        { topic: this.topic, partition: this.partition, node },
+        { topic, partition, node },
         fetchRequest({
           maxWaitMs: 0,
           minBytes: 0,
           maxBytes,
           isolation: 'read_uncommitted',
-          topics: [
-            {
-              topic: this.topic,
-              topicId: '',
-              partitions: [{ partition: this.partition, fetchOffset: offset, maxBytes }]
-            }
-          ]
+          topics: [{ topic, topicId: '', partitions: [{ partition, fetchOffset: offset, maxBytes }] }]
         })
       )
       const result = answer.partitions[0]
-      if (result?.errorCode === OFFSET_OUT_OF_RANGE) return { batches: [], next: offset }
+      if (result?.errorCode === OFFSET_OUT_OF_RANGE) return []
       if (!result || result.errorCode !== 0) throw this.#error(result?.errorCode ?? -1, 'read')
-      const all = parseBatches(result.records)
-      const batches: LaneBatch[] = []
-      let guess = near
-      for (const batch of all) {
-        const epoch = epochs.find(known => known.producerId === batch.producerId && known.epoch === batch.producerEpoch)
-        if (!epoch || (batch.attributes & CONTROL_BIT) !== 0) continue
-        guess = ordinalOf(batch.baseSequence, epoch, guess)
-        batches.push({ ordinal: guess, count: batch.lastOffsetDelta + 1, offset: batch.baseOffset })
-      }
-      return { batches, next: all.at(-1)?.nextOffset ?? offset }
+      return parseBatches(result.records)
     })
   }
 
@@ -206,3 +250,6 @@ export class TargetLog {
     })
   }
 }
+
+const max = (a: bigint, b: bigint) => (a > b ? a : b)
+const min = (a: bigint, b: bigint) => (a < b ? a : b)

@@ -44,7 +44,8 @@ export class CheckpointWriter {
         next: lane.acknowledgedNext,
         targetEnd: lane.targetEnd,
         sourceLeaderEpoch: lane.leaderEpoch,
-        reached: lane.reached
+        reached: lane.reached,
+        ...(lane.epoch && { producerId: lane.epoch.producerId, epoch: lane.epoch.epoch })
       }
     }))
     try {

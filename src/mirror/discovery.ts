@@ -1,207 +1,216 @@
 import { TwinlogError } from '../errors.js'
 import type { ClusterClient } from '../kafka/cluster.js'
-import { kafkaError } from '../kafka/protocol-errors.js'
 import type { TopicMetadata } from '../kafka/types.js'
-import { configsToCopy, createTopic, growTopic, topicConfigs, type TopicConfigs } from '../topics/target-topics.js'
-import { exactNames, isExact, matches } from '../util/selector.js'
-import { assertNotCompacted } from './lane-guard.js'
-import type { LaneSpec } from './lane-manager.js'
+import type { LaneSpec } from './lane-types.js'
 import type { ResolvedMirrorOptions } from './options.js'
+import { type TargetEvents, TargetKeeper, type TargetTopic } from './target-keeper.js'
+import { type Outcome, TopicJudge } from './topic-judge.js'
+import { deletedTopics, TopicSearch } from './topic-search.js'
+import {
+  type Readable,
+  sameTraits,
+  sourceTraits,
+  targetTraits,
+  type TopicTraits,
+  traitsOf,
+  UNKNOWN_TRAITS
+} from './topic-traits.js'
 
-const DEFAULT_MAX_MESSAGE_BYTES = 1_048_588
+/** Configs of topics that are copied are looked at again this often. */
+const CONFIGS_INTERVAL_MS = 30_000
+/** A broker that shows a topic which was followed by another one is behind; by then it has caught up. */
+const FORMER_MS = 60_000
 const UNKNOWN_TOPIC = 3
 
-/** Nothing speaks against copying it. */
-interface JudgedTopic {
-  source: TopicMetadata
-  configs: TopicConfigs
-  existing: TopicMetadata | undefined
-}
-
-export interface DiscoveryEvents {
-  created(topic: string, partitions: number): void
-  grown(topic: string, partitions: number): void
+export interface DiscoveryEvents extends TargetEvents {
+  /** Told once, and again when the reason changes. */
   refused(topic: string, error: TwinlogError): void
   /** Nothing to copy under this name, or under any. Told once, until it is there. */
   missing(error: TwinlogError): void
+  /** Configs of a topic that is being copied. */
+  configsChanged(topic: string, traits: TopicTraits): void
 }
 
-/** Finds the topics to copy, makes sure that they are on the target, and names the lanes. One topic's trouble is its own. */
+export interface DiscoveryRound {
+  /** New or changed. A lane of the same source partition (topic id and number) that was handed out before is replaced by these words. */
+  lanes: LaneSpec[]
+  /** Source topics that no longer exist, under this id at least. */
+  gone: { topic: string; topicId: string }[]
+}
+
+/** What was handed out for a topic. */
+interface KnownTopic {
+  topicId: string
+  /** Empty while the topic is refused. */
+  targetId: string
+  partitions: number
+  traits: TopicTraits
+  /** Why it is refused. */
+  reason: string | undefined
+}
+
+/**
+ * Finds the topics to copy, makes sure that they are on the target, and names the lanes. One topic's trouble is its own, and is
+ * judged again every round. A round in which nothing has changed costs one metadata request on each side.
+ */
 export class Discovery {
   readonly #source: ClusterClient
   readonly #target: ClusterClient
-  readonly #options: ResolvedMirrorOptions
   readonly #events: DiscoveryEvents
-  /** topic id → partitions that have their lanes; looked at again only when one of them changes */
-  readonly #done = new Map<string, number>()
-  readonly #missing = new Set<string>()
-  readonly #beforeWriting: () => Promise<void>
+  readonly #now: () => number
+  readonly #search: TopicSearch
+  readonly #keeper: TargetKeeper
+  readonly #judge: TopicJudge
+  readonly #known = new Map<string, KnownTopic>()
+  /** Topic ids that were followed by others under their name → since when. */
+  readonly #former = new Map<string, number>()
+  /** Trouble that passes by itself, by topic: told once. */
+  readonly #passing = new Map<string, string>()
+  #configsReadAt: number
 
   constructor(o: {
     source: ClusterClient
     target: ClusterClient
-    options: ResolvedMirrorOptions
+    options: Pick<ResolvedMirrorOptions, 'topics' | 'createTopics'>
     /** Called before the first topic is created and before lanes are handed out, not for topics that are refused. */
     beforeWriting: () => Promise<void>
     events: DiscoveryEvents
+    now?: () => number
   }) {
     this.#source = o.source
     this.#target = o.target
-    this.#options = o.options
-    this.#beforeWriting = o.beforeWriting
     this.#events = o.events
+    this.#now = o.now ?? Date.now
+    this.#search = new TopicSearch({
+      source: o.source,
+      selector: o.options.topics,
+      missing: error => o.events.missing(error)
+    })
+    this.#keeper = new TargetKeeper({ ...o, createTopics: o.options.createTopics })
+    this.#judge = new TopicJudge({ ...o, keeper: this.#keeper })
+    this.#configsReadAt = this.#now()
   }
 
-  /** Lanes of topics and partitions that are new since the last look. */
-  async newLanes(): Promise<LaneSpec[]> {
-    const found = (await this.#matchingTopics()).filter(
-      topic => (this.#done.get(topic.topicId) ?? 0) < topic.partitions.length
-    )
-    if (found.length === 0) return []
-    const target = await this.#target.metadata({ topics: found.map(topic => topic.name) })
-    const specs: LaneSpec[] = []
-    const judged = await this.#each(found, same, specs, async source =>
-      this.#judge(source, target.topics.get(source.name))
-    )
-    if (judged.length === 0) return specs
-    await this.#beforeWriting()
-    const lanes = await this.#each(judged, sourceOf, specs, async topic => this.#lanesOf(topic))
-    return [...specs, ...lanes.flat()]
-  }
-
-  /** Topic by topic: what is wrong with one becomes its refusal. */
-  async #each<T, R>(
-    topics: T[],
-    sourceOf: (topic: T) => TopicMetadata,
-    refused: LaneSpec[],
-    work: (topic: T) => Promise<R>
-  ): Promise<R[]> {
-    const results: R[] = []
-    for (const topic of topics) {
-      try {
-        results.push(await work(topic))
-      } catch (error) {
-        if (!(error instanceof TwinlogError)) throw error
-        const source = sourceOf(topic)
-        this.#events.refused(source.name, error)
-        if (error.retriable) continue
-        this.#done.set(source.topicId, source.partitions.length)
-        refused.push(...refusedLanes(source, error))
+  /** One at a time. What a round that rejects has found is found again by the next one. */
+  async round(): Promise<DiscoveryRound> {
+    for (const [topicId, since] of this.#former) if (this.#now() - since > FORMER_MS) this.#former.delete(topicId)
+    const found = (await this.#search.find()).filter(topic => !this.#former.has(topic.topicId))
+    const names = new Set(found.map(topic => topic.name))
+    const unseen = [...this.#known.keys()].filter(name => !names.has(name))
+    const deleted = await deletedTopics(this.#source, unseen)
+    const targets = await this.#targetTopics([...names])
+    const news = new Set(found.filter(source => this.#isNews(source, targets.get(source.name))))
+    await this.#readConfigs(found.filter(source => !news.has(source)).map(source => source.name))
+    const outcomes = await this.#judge.outcomes([...news], targets)
+    // From here on nothing waits and nothing throws: a round is handed out as a whole.
+    const gone = [...deleted].map(name => this.#forget(name))
+    const round: DiscoveryRound = { lanes: [], gone }
+    for (const outcome of outcomes) {
+      const known = this.#known.get(outcome.source.name)
+      if (known && known.topicId !== outcome.source.topicId) {
+        this.#former.set(known.topicId, this.#now())
+        gone.push(this.#forget(outcome.source.name))
       }
+      round.lanes.push(...(outcome.kind === 'copy' ? this.#copied(outcome) : this.#refused(outcome)))
     }
-    return results
+    return round
   }
 
-  async #matchingTopics(): Promise<TopicMetadata[]> {
-    const { topics: selector } = this.#options
-    const names = exactNames(selector).filter(name => matches(selector, name))
-    const { topics } = await this.#source.metadata(isExact(selector) ? { topics: names } : {})
-    const found = [...topics.values()].filter(topic => topic.errorCode === 0 && matches(selector, topic.name))
-    for (const name of names) this.#tell(name, topics.get(name)?.errorCode ?? UNKNOWN_TOPIC)
-    if (names.length === 0) this.#tell(undefined, found.length === 0 ? UNKNOWN_TOPIC : 0)
-    return found
+  /** A topic on the target that a transform routes records to; made like the topic they come from when it is missing. */
+  ensureTarget(topic: string, like: TopicMetadata): Promise<TargetTopic> {
+    return this.#keeper.ensureRouted(topic, like)
   }
 
-  #tell(name: string | undefined, errorCode: number): void {
-    if (errorCode === 0) this.#missing.delete(name ?? '')
-    if (errorCode === 0 || this.#missing.has(name ?? '')) return
-    const cluster = this.#source.alias
-    const advice = 'create it there or check mirror.topics; the Mirror keeps looking'
-    const error =
-      errorCode !== UNKNOWN_TOPIC
-        ? kafkaError(errorCode, `cannot see topic ${name} on ${cluster}`, { cluster, topic: name })
-        : name === undefined
-          ? new TwinlogError(
-              'TWINLOG_UNKNOWN_TOPIC',
-              `no topic on the source ${cluster} matches mirror.topics: ${advice}`,
-              { cluster }
-            )
-          : new TwinlogError('TWINLOG_UNKNOWN_TOPIC', `topic ${name} is not on the source ${cluster}: ${advice}`, {
-              cluster,
-              topic: name
-            })
-    if (error.retriable && errorCode !== UNKNOWN_TOPIC) return
-    this.#missing.add(name ?? '')
-    this.#events.missing(error)
+  async #targetTopics(names: string[]): Promise<Map<string, TopicMetadata>> {
+    if (names.length === 0) return new Map()
+    const { topics } = await this.#target.metadata({ topics: names })
+    // One broker's word is not enough to begin a topic of ours anew.
+    const lost = names.filter(name => this.#known.get(name)?.targetId && topics.get(name)?.errorCode === UNKNOWN_TOPIC)
+    if (lost.length === 0) return topics
+    const again = await this.#target.metadata({ topics: lost })
+    return new Map([...topics, ...again.topics])
   }
 
-  /** Reads only. */
-  async #judge(source: TopicMetadata, target: TopicMetadata | undefined): Promise<JudgedTopic> {
-    const configs = (await topicConfigs(this.#source, [source.name])).get(source.name) ?? (new Map() as TopicConfigs)
-    assertNotCompacted(configs.get('cleanup.policy')?.value ?? 'delete', source.name)
-    const existing = target?.errorCode === 0 ? target : undefined
-    if (this.#options.createTopics === false) this.#assertThere(source, existing)
-    return { source, configs, existing }
+  /** Whether the topic has to be looked at: anything else than what was handed out. */
+  #isNews(source: TopicMetadata, target: TopicMetadata | undefined): boolean {
+    const known = this.#known.get(source.name)
+    if (target && this.#former.has(target.topicId)) return false
+    if (!known || known.reason !== undefined) return true
+    if (known.topicId !== source.topicId || known.partitions < source.partitions.length) return true
+    const errorCode = target?.errorCode ?? UNKNOWN_TOPIC
+    // The right to see it is gone: the lanes find out by themselves what that means for them.
+    if (errorCode !== 0 && errorCode !== UNKNOWN_TOPIC) return false
+    return errorCode !== 0 || target?.topicId !== known.targetId
   }
 
-  #assertThere(source: TopicMetadata, existing: TopicMetadata | undefined): void {
-    const where = { cluster: this.#target.alias, topic: source.name }
-    if (!existing) {
-      throw new TwinlogError(
-        'TWINLOG_UNKNOWN_TOPIC',
-        `topic ${source.name} is not on ${this.#target.alias}, and createTopics is false: create it there`,
-        where
-      )
+  #copied({ source, target, traits }: Outcome & { kind: 'copy' }): LaneSpec[] {
+    const before = this.#known.get(source.name)
+    this.#passing.delete(source.name)
+    const same = before?.targetId === target.topicId
+    if (before && !same && before.targetId !== '') this.#former.set(before.targetId, this.#now())
+    this.#known.set(source.name, {
+      topicId: source.topicId,
+      targetId: target.topicId,
+      partitions: source.partitions.length,
+      traits,
+      reason: undefined
+    })
+    if (before && same && !sameTraits(before.traits, traits)) this.#events.configsChanged(source.name, traits)
+    return source.partitions
+      .filter(({ partition }) => !same || partition >= before.partitions)
+      .map(({ partition }) => ({
+        source: { topic: source.name, topicId: source.topicId, partition },
+        target: { topic: target.name, topicId: target.topicId, partition },
+        ...traits
+      }))
+  }
+
+  /** A topic that cannot be copied shows as failed lanes, never as nothing. */
+  #refused({ source, error }: Outcome & { kind: 'refuse' }): LaneSpec[] {
+    const { name, topicId, partitions } = source
+    const known = this.#known.get(name)
+    const reason = `${error.code} ${error.message}`
+    if (error.retriable) {
+      if (known?.reason === undefined && this.#passing.get(name) !== reason) this.#events.refused(name, error)
+      this.#passing.set(name, reason)
+      return []
     }
-    if (existing.partitions.length >= source.partitions.length) return
-    throw new TwinlogError(
-      'TWINLOG_UNSUPPORTED',
-      `topic ${source.name} has ${source.partitions.length} partitions on ${this.#source.alias} but ${existing.partitions.length} on ${this.#target.alias}, ` +
-        'and createTopics is false: add partitions there',
-      where
-    )
-  }
-
-  async #lanesOf({ source, configs, existing }: JudgedTopic): Promise<LaneSpec[]> {
-    const target = await this.#ensure(source, configs, existing)
-    const targetConfigs = (await topicConfigs(this.#target, [target.name])).get(target.name)
-    const limit = Number(targetConfigs?.get('max.message.bytes')?.value ?? DEFAULT_MAX_MESSAGE_BYTES)
-    this.#done.set(source.topicId, source.partitions.length)
-    return source.partitions.map(({ partition }) => ({
-      source: { topic: source.name, topicId: source.topicId, partition },
-      target: { topic: target.name, topicId: target.topicId, partition },
-      maxBatchBytes: limit
+    const told = known?.reason === reason
+    if (told && known.partitions === partitions.length) return []
+    if (!told) this.#events.refused(name, error)
+    this.#known.set(name, { topicId, targetId: '', partitions: partitions.length, traits: UNKNOWN_TRAITS, reason })
+    return partitions.map(({ partition }) => ({
+      source: { topic: name, topicId, partition },
+      target: { topic: name, topicId: '', partition },
+      ...UNKNOWN_TRAITS,
+      refused: error
     }))
   }
 
-  async #ensure(
-    source: TopicMetadata,
-    configs: TopicConfigs,
-    existing: TopicMetadata | undefined
-  ): Promise<TopicMetadata> {
-    const partitions = source.partitions.length
-    if (existing) return existing.partitions.length >= partitions ? existing : this.#grow(source.name, partitions)
-    const create = this.#options.createTopics || { replicationFactor: undefined, configs: {} }
-    const { brokers } = await this.#target.metadata({ topics: [] })
-    const replicationFactor =
-      create.replicationFactor ?? Math.min(source.partitions[0]?.replicas.length ?? 1, brokers.size)
-    const wanted = configsToCopy(configs, replicationFactor, create.configs)
-    const { created, topic } = await createTopic(this.#target, {
-      name: source.name,
-      partitions,
-      replicationFactor,
-      configs: wanted
-    })
-    if (created) this.#events.created(topic.name, partitions)
-    return topic.partitions.length >= partitions ? topic : this.#grow(source.name, partitions)
+  #forget(name: string): { topic: string; topicId: string } {
+    const topicId = this.#known.get(name)?.topicId ?? ''
+    this.#known.delete(name)
+    this.#passing.delete(name)
+    return { topic: name, topicId }
   }
 
-  async #grow(name: string, partitions: number): Promise<TopicMetadata> {
-    const topic = await growTopic(this.#target, name, partitions)
-    this.#events.grown(name, partitions)
-    return topic
+  /** What cannot be read just now stays as it was: the lanes go on. */
+  async #readConfigs(names: string[]): Promise<void> {
+    if (names.length === 0 || this.#now() - this.#configsReadAt < CONFIGS_INTERVAL_MS) return
+    const [source, target] = await Promise.all([sourceTraits(this.#source, names), targetTraits(this.#target, names)])
+    this.#configsReadAt = this.#now()
+    for (const name of names) {
+      const known = this.#known.get(name)
+      const traits = readTraits(name, source, target)
+      if (!known || !traits || sameTraits(known.traits, traits)) continue
+      this.#known.set(name, { ...known, traits })
+      this.#events.configsChanged(name, traits)
+    }
   }
 }
 
-const same = (topic: TopicMetadata) => topic
-const sourceOf = (judged: JudgedTopic) => judged.source
-
-/** A topic that cannot be copied shows as failed lanes, never as nothing. */
-function refusedLanes(topic: TopicMetadata, refused: TwinlogError): LaneSpec[] {
-  return topic.partitions.map(({ partition }) => ({
-    source: { topic: topic.name, topicId: topic.topicId, partition },
-    target: { topic: topic.name, topicId: '', partition },
-    maxBatchBytes: DEFAULT_MAX_MESSAGE_BYTES,
-    refused
-  }))
+function readTraits(name: string, source: Readable, target: Readable): TopicTraits | undefined {
+  const [ofSource, ofTarget] = [source.get(name), target.get(name)]
+  if (!ofSource || !ofTarget || ofSource instanceof TwinlogError || ofTarget instanceof TwinlogError) return undefined
+  return traitsOf(ofSource, ofTarget)
 }

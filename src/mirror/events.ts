@@ -11,9 +11,21 @@ export interface MirrorEvents {
     why?: string
     error?: TwinlogError
   }) => void
-  /** Records that the source no longer has, or a log that lost its end: the lane stops rather than skip. */
+  /** Records are gone: the source no longer has them, or is another log than it was, or the target lost them. `onGap` decides what follows. */
   'lane:gap': (event: { topic: string; partition: number; error: TwinlogError }) => void
   'lane:failed': (event: { topic: string; partition: number; error: TwinlogError }) => void
+  /** A record (or all those of a damaged batch, from `offset` on) could not be copied and is in the dead-letter topic. */
+  'record:dead-letter': (event: {
+    topic: string
+    partition: number
+    offset: bigint
+    error: TwinlogError
+    deadLetterTopic: string
+  }) => void
+  /** The same under `onRecordError: 'skip'`: it is nowhere. */
+  'record:skipped': (event: { topic: string; partition: number; offset: bigint; error: TwinlogError }) => void
+  /** A broker's quota holds answers back. */
+  throttled: (event: { role: 'source' | 'target'; nodeId: number; throttleMs: number }) => void
   'topic:created': (event: { topic: string; partitions: number }) => void
   'topic:grown': (event: { topic: string; partitions: number }) => void
   'group:synced': (event: { groupId: string; partitions: number }) => void

@@ -48,6 +48,8 @@ export class GapWriter {
       continues(this.#gaps.at(-1), first)
     if (!follows) this.#forget(epoch)
     await this.#state.writeGaps(this.#lane, { producerId: epoch.producerId, epoch: epoch.epoch, gaps })
+    // A new history of the source is an entry of its own: what stands before it and behind it never becomes one chunk.
+    if (gaps.some(gap => gap.era !== undefined)) return this.#forget(epoch)
     this.#chunks.push({ ordinal: first.ordinal, count: gaps.length })
     this.#gaps.push(...gaps)
     if (this.#chunks.length < MERGE_CHUNKS) return

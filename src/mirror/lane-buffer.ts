@@ -3,6 +3,7 @@ import type { Gap, GapTable } from '../lineage/gap-table.js'
 import { BATCH } from '../records/batch.js'
 import { compressionOf } from '../records/compression.js'
 import { dropFirstRecords } from '../records/plan.js'
+import { compressPlanned, slicePlanned, sourceOffsetAt } from '../records/rewrite.js'
 import type { CompressionName, PlannedBatch } from '../records/types.js'
 
 /** One planned batch with its place in the lane. */
@@ -13,6 +14,8 @@ export interface Send {
   end: bigint
   /** The gaps before and inside it are in the state topic: only then may it go out. */
   durable: boolean
+  /** In a transaction of this id; absent for plain batches. */
+  transactionalId?: string | undefined
   /** Holds the memory that the batch is a view of, until the batch is acknowledged. */
   frame?: FrameLease | undefined
 }
@@ -35,6 +38,8 @@ export class LaneBuffer {
   /** Source offset behind the last planned record: a gap between it and the next record is still to be noted. */
   #source: bigint
   #position: bigint
+  /** The source lost its end: the next record is the first of a new history, which begins here. */
+  #era: bigint | undefined
 
   /** `reached`: source position up to which everything was known to be a gap when `next` was reached (from the checkpoint). */
   constructor(gaps: GapTable, next: bigint, reached?: bigint) {
@@ -68,6 +73,11 @@ export class LaneBuffer {
     return this.#unsettled.size
   }
 
+  /** Answered, but not final yet: appended in a transaction that is still open. */
+  get uncommitted(): Send[] {
+    return this.#inFlight.filter(send => !this.#unsettled.has(send))
+  }
+
   get empty(): boolean {
     return this.#queue.length === 0 && this.#inFlight.length === 0
   }
@@ -76,7 +86,7 @@ export class LaneBuffer {
   get reached(): bigint {
     if (this.#stoodAt) return this.#stoodAt.reached
     const first = this.#inFlight[0] ?? this.#queue[0]
-    return first ? this.#gaps.sourceBehind(first.first) : this.#position
+    return first ? this.#gaps.positionAt(first.first) : this.#position
   }
 
   /** Takes planned batches in; answers the new sends and the gaps that must be written down before the first of them goes out. */
@@ -85,8 +95,11 @@ export class LaneBuffer {
     const gaps: Gap[] = []
     for (const batch of batches) {
       const first = this.#next
-      if (batch.from > this.#source)
-        this.#note({ ordinal: first, from: this.#source, length: batch.from - this.#source }, gaps)
+      const skipped = batch.from - this.#source
+      const era = this.#era
+      this.#era = undefined
+      if (era !== undefined) this.#note({ ordinal: first, from: this.#source, length: skipped, era }, gaps)
+      else if (skipped > 0n) this.#note({ ordinal: first, from: this.#source, length: skipped }, gaps)
       for (const gap of batch.gaps) {
         if (gap.index > 0)
           this.#note({ ordinal: first + BigInt(gap.index), from: gap.from, length: gap.to - gap.from }, gaps)
@@ -106,10 +119,25 @@ export class LaneBuffer {
     return { sends, gaps }
   }
 
+  /** The source no longer has what lies before `position`: the lane goes on there, and the next record brings the gap. */
+  skipTo(position: bigint): void {
+    if (position > this.#position) this.#position = position
+  }
+
+  /**
+   * The source lost its end and goes on with another history from `start`. Nothing may be in memory. What was copied of the old end
+   * stays on the target.
+   */
+  beginEra(start: bigint): void {
+    // What lies between the last copied record and the new history is still as it was, and not copied yet.
+    if (start < this.#position) this.#position = start
+    if (start < this.#source) this.#era = start
+  }
+
   /** The next batch that may go out now. */
   peek(maxInFlight: number): Send | undefined {
     const head = this.#queue[0]
-    return head?.durable && this.#inFlight.length < maxInFlight ? head : undefined
+    return head?.durable && this.#unsettled.size < maxInFlight ? head : undefined
   }
 
   take(): Send | undefined {
@@ -130,7 +158,21 @@ export class LaneBuffer {
       this.drop()
       return false
     }
-    if (!appended || this.#inFlight[0] !== send) return false
+    return appended && this.#acknowledge(send)
+  }
+
+  /** Appended, but in a transaction that is still open. False when nothing was known of it. */
+  answered(send: Send): boolean {
+    return this.#unsettled.delete(send)
+  }
+
+  /** The transaction with everything that was answered is complete; answers the sends whose records are final now. */
+  commit(): Send[] {
+    return this.uncommitted.filter(send => this.#acknowledge(send))
+  }
+
+  #acknowledge(send: Send): boolean {
+    if (this.#stoodAt || this.#inFlight[0] !== send) return false
     this.#inFlight.shift()
     this.#bytes -= send.batch.bytes.length
     // Acknowledged: nothing sends it again. Sends that are dropped otherwise leave their memory to the garbage collector.
@@ -153,6 +195,27 @@ export class LaneBuffer {
     return [...new Set(sends.map(({ batch }) => compressionOf(batch.bytes.readInt16BE(BATCH.attributes))))]
   }
 
+  /**
+   * A batch that the target refuses becomes two, so that what is wrong with it shows. Nothing of the plan changes. False when it holds
+   * the outputs of one source record only. Its codec must be loaded; takes effect with the next `resumeAt`.
+   */
+  split(send: Send): boolean {
+    const index = splitIndex(send.batch)
+    const list = this.#inFlight.includes(send) ? this.#inFlight : this.#queue
+    const place = list.indexOf(send)
+    if (index === undefined || place < 0) return false
+    const codec = compressionOf(send.batch.bytes.readInt16BE(BATCH.attributes))
+    const halves = [slicePlanned(send.batch, 0, index), slicePlanned(send.batch, index, send.batch.count)]
+    let first = send.first
+    const sends = halves.map(half => {
+      const part: Send = { batch: compressPlanned(half, codec), first, end: first + BigInt(half.count), durable: true }
+      first = part.end
+      return part
+    })
+    list.splice(place, 1, ...sends)
+    return true
+  }
+
   /** What is in memory was planned on words that were never written: the next `resumeAt` starts from the state topic. */
   forget(): void {
     this.#forgotten = true
@@ -163,9 +226,8 @@ export class LaneBuffer {
    * batch that straddles it and queues the rest again. False when `next` lies outside of what is in memory.
    */
   resumeAt(next: bigint): boolean {
+    if (!this.canResumeAt(next)) return false
     const sends = [...this.#inFlight, ...this.#queue]
-    const first = sends[0]?.first ?? this.#next
-    if (this.#forgotten || next < first || next > this.#next) return false
     this.#inFlight = []
     this.#queue = sends.filter(send => send.end > next)
     const head = this.#queue[0]
@@ -179,10 +241,34 @@ export class LaneBuffer {
     return true
   }
 
+  /** Whether what is in memory goes on from there. */
+  canResumeAt(next: bigint): boolean {
+    const first = (this.#inFlight[0] ?? this.#queue[0])?.first ?? this.#next
+    return !this.#forgotten && next >= first && next <= this.#next
+  }
+
   /** A gap that is written down already (by an earlier owner) is checked, not written again. */
   #note(gap: Gap, fresh: Gap[]): void {
-    const size = this.#gaps.size
+    const known = this.#gaps.knows(gap)
     this.#gaps.append(gap)
-    if (this.#gaps.size > size) fresh.push(gap)
+    if (!known) fresh.push(gap)
   }
+}
+
+/** Source offset at which a batch can be cut in two; undefined: it holds the outputs of one record only. */
+export function cutOf(batch: PlannedBatch): bigint | undefined {
+  const index = splitIndex(batch)
+  return index === undefined ? undefined : sourceOffsetAt(batch, index)
+}
+
+/** Where a batch can be cut in two: never between the outputs of one source record. */
+function splitIndex(batch: PlannedBatch): number | undefined {
+  const middle = batch.count >> 1
+  for (let distance = 0; distance < batch.count; distance++) {
+    for (const index of [middle - distance, middle + distance]) {
+      if (index <= 0 || index >= batch.count) continue
+      if (sourceOffsetAt(batch, index) > sourceOffsetAt(batch, index - 1)) return index
+    }
+  }
+  return undefined
 }

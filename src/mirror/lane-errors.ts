@@ -6,7 +6,8 @@ import type { LaneEpoch } from '../lineage/sequence.js'
 import type { LaneTopic } from './lane-types.js'
 
 export type FetchVerdict = { action: 'refresh' } | { action: 'ask-bounds' } | { action: 'fail'; error: TwinlogError }
-export type ProduceVerdict = { action: 'recover' | 'fail'; error: TwinlogError }
+/** `refused`: for what the batch holds, so it is looked at record by record. */
+export type ProduceVerdict = { action: 'recover' | 'refused' | 'fail'; error: TwinlogError }
 
 const OFFSET_OUT_OF_RANGE = 1
 const CORRUPT_MESSAGE = 2
@@ -98,7 +99,7 @@ export function judgeProduceError(result: ProducedPartition, target: LaneTopic):
     case MESSAGE_TOO_LARGE:
     case RECORD_LIST_TOO_LARGE:
       return {
-        action: 'fail',
+        action: 'refused',
         error: new TwinlogError(
           'TWINLOG_RECORD_TOO_LARGE',
           `${partition} refuses a batch as too large${detail}: raise max.message.bytes of the target topic`,
@@ -107,7 +108,7 @@ export function judgeProduceError(result: ProducedPartition, target: LaneTopic):
       }
     case CORRUPT_MESSAGE:
       return {
-        action: 'fail',
+        action: 'refused',
         error: new TwinlogError(
           'TWINLOG_CORRUPT_BATCH',
           `${partition} refuses a batch as damaged${detail}: its checksum was wrong on the source already`,
@@ -117,7 +118,7 @@ export function judgeProduceError(result: ProducedPartition, target: LaneTopic):
     case INVALID_TIMESTAMP:
     case INVALID_RECORD:
       return {
-        action: 'fail',
+        action: 'refused',
         error: new TwinlogError(
           'TWINLOG_RECORD_REJECTED',
           `${partition} refuses a record (error ${result.errorCode})${detail}`,
@@ -187,4 +188,20 @@ export function gapsNotWritten(error: unknown): TwinlogError {
       ? error
       : new TwinlogError('TWINLOG_INTERNAL', 'writing gaps ahead failed', { cause: error })
   return new TwinlogError(cause.code, `cannot write gaps ahead: ${cause.message}`, { cause, retriable: true })
+}
+
+export function closedBy(source: LaneTopic, gate: { service: string; moveEpoch: number }): TwinlogError {
+  return new TwinlogError(
+    'TWINLOG_FENCED',
+    `move ${gate.moveEpoch} of service ${gate.service} has closed lane ${source.topic}-${source.partition}: the service writes to the target now`,
+    { topic: source.topic, partition: source.partition }
+  )
+}
+
+export function planChanged(source: LaneTopic): TwinlogError {
+  return new TwinlogError(
+    'TWINLOG_POSITION_UNKNOWN',
+    `what decides how ${source.topic}-${source.partition} is copied has changed: the lane begins anew under the new plan`,
+    { topic: source.topic, partition: source.partition, retriable: true }
+  )
 }

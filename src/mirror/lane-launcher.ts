@@ -2,13 +2,11 @@ import { setMaxListeners } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { TwinlogError, toTwinlogError } from '../errors.js'
 import type { ClusterClient } from '../kafka/cluster.js'
-import type { Logger } from '../logger.js'
 import { loadCodec } from '../records/compression.js'
 import { retry } from '../util/retry.js'
 import type { Lane } from './lane.js'
 import { assertSameTopic } from './lane-guard.js'
-import { type LaneStart, LaneStarter } from './lane-starter.js'
-import type { LinkBinding } from './link-session.js'
+import type { LaneStart, LaneStarter } from './lane-starter.js'
 import { MetadataFeed } from './metadata-feed.js'
 
 /** A lane that cannot start for so long shows as waiting, and nobody waits for it. */
@@ -31,12 +29,13 @@ export class LaneLauncher {
   readonly #starter: LaneStarter
   readonly #abort = new AbortController()
   readonly #starting = new Set<Promise<void>>()
+  /** Where these go on is being found out. */
+  readonly #asking = new Map<Lane, Promise<void>>()
 
   constructor(o: {
     source: ClusterClient
     target: ClusterClient
-    link: LinkBinding
-    logger: Logger
+    starter: LaneStarter
     sourceFeed: MetadataFeed
     places: LanePlaces
   }) {
@@ -45,7 +44,7 @@ export class LaneLauncher {
     this.#sourceFeed = o.sourceFeed
     this.#targetFeed = new MetadataFeed(o.target)
     this.#places = o.places
-    this.#starter = new LaneStarter(o)
+    this.#starter = o.starter
     // Every lane that starts listens to it, and there may be thousands.
     setMaxListeners(0, this.#abort.signal)
   }
@@ -62,13 +61,18 @@ export class LaneLauncher {
 
   /** Resolves when the lane has started, cannot start, or waits for something that may take long; then it goes on trying by itself. */
   start(lane: Lane): Promise<void> {
-    return new Promise(resolve => {
+    // A second answer would come when the lane has gone on from the first one.
+    const asking = this.#asking.get(lane)
+    if (asking) return asking
+    const started = new Promise<void>(resolve => {
       const run = this.#startUntilSettled(lane, resolve).finally(() => {
         this.#starting.delete(run)
         resolve()
       })
       this.#starting.add(run)
     })
+    this.#asking.set(lane, started)
+    return started
   }
 
   /** Tries for as long as the cause may pass; a lane that cannot go on says why and leaves the others alone. */
@@ -77,6 +81,7 @@ export class LaneLauncher {
     if (stayBackMs > 0) await sleep(stayBackMs, undefined, { signal: this.#abort.signal }).catch(() => undefined)
     const since = Date.now()
     let last: TwinlogError | undefined
+    let plan = lane.work.plan.digest
     const blocked = () => {
       lane.blocked(last ?? noAnswer(lane))
       onBlocked()
@@ -85,6 +90,9 @@ export class LaneLauncher {
     const timer = setTimeout(blocked, BLOCKED_MS)
     timer.unref()
     const attempt = async () => {
+      plan = lane.work.plan.digest
+      // Removed or stopped since: nobody waits for it any more.
+      if (lane.over) throw new TwinlogError('TWINLOG_ABORTED', 'the lane was stopped while it was being started')
       try {
         return await unlessAborted(this.#attempt(lane), this.#abort.signal)
       } catch (error) {
@@ -103,22 +111,30 @@ export class LaneLauncher {
         maxTimeoutMs: 400,
         signal: this.#abort.signal
       })
+      // The batch that straddles the recovered position is cut, whatever its codec.
+      for (const codec of lane.heldCodecs()) await loadCodec(codec)
+      this.#asking.delete(lane)
       if (start.kind === 'closed') lane.stop(start.error.message, start.error)
+      else if (start.kind === 'standby') lane.standBy(start.why)
       else {
-        // The batch that straddles the recovered position is cut, whatever its codec.
-        for (const codec of lane.heldCodecs()) await loadCodec(codec)
         lane.begin(start.at, start.fromState)
+        // Whether it may write was found out for another plan.
+        if (lane.work.plan.digest !== plan) lane.replan()
+        // It was stopped meanwhile, or starts once more: who is put somewhere now would stay there for ever.
+        if (lane.needsRecovery) return
         if (!this.#places.place(lane)) lane.unreachable(noLeader(lane))
         this.#places.kick(lane)
       }
     } catch (error) {
-      if (this.#abort.signal.aborted) return
+      this.#asking.delete(lane)
+      if (this.#abort.signal.aborted || lane.over) return
       const cause = toTwinlogError(
         error,
         'TWINLOG_INTERNAL',
         `lane ${lane.source.topic}-${lane.source.partition} cannot start`
       )
-      if (cause.code === 'TWINLOG_FENCED') lane.stop(cause.message, cause)
+      // A move has closed it; what a broker calls fenced passes.
+      if (cause.code === 'TWINLOG_FENCED' && cause.kafkaCode === undefined) lane.stop(cause.message, cause)
       else lane.fail(cause)
     } finally {
       clearTimeout(timer)

@@ -12,6 +12,9 @@ interface LaneLifeHost {
   recover(reason: TwinlogError): void
 }
 
+const FIRST_RETRY_MS = 1_000
+const LONGEST_RETRY_MS = 30_000
+
 /** In which state a lane is and why, and when it asks the target where to go on. */
 export class LaneLife {
   readonly #host: LaneLifeHost
@@ -21,6 +24,10 @@ export class LaneLife {
   #needsRecovery = true
   #recovering = false
   #wantsPause = false
+  #standsBy = false
+  /** Since the last progress. */
+  #failures = 0
+  #retryAtMs = Number.POSITIVE_INFINITY
 
   constructor(host: LaneLifeHost) {
     this.#host = host
@@ -92,8 +99,43 @@ export class LaneLife {
     if (this.#state === 'stopped') return
     this.#error = error
     this.#needsRecovery = true
+    this.#recovering = false
+    this.#failures += 1
+    this.#retryAtMs = Date.now() + retryPauseMs(this.#failures)
     this.#host.drop()
     this.moveTo('failed', error.message)
+  }
+
+  /** Something was copied: the next failure is a first one. */
+  progressed(): void {
+    this.#failures = 0
+  }
+
+  /** Failed, and long enough ago to see whether the cause is gone. */
+  mayRetry(now: number): boolean {
+    return this.#state === 'failed' && now >= this.#retryAtMs && this.#host.settled()
+  }
+
+  /** Out of `failed` for another attempt. */
+  retry(): void {
+    this.#retryAtMs = Number.POSITIVE_INFINITY
+    this.#error = undefined
+    this.moveTo('starting')
+  }
+
+  /** Another process copies the lane, and only one may. */
+  standBy(why: string): void {
+    if (this.over) return
+    this.#recovering = false
+    this.#error = undefined
+    this.#host.drop()
+    this.moveTo('waiting', why)
+    this.#standsBy = true
+  }
+
+  /** Another process copies the lane, as far as is known. */
+  get standsBy(): boolean {
+    return this.#standsBy
   }
 
   stop(why?: string, error?: TwinlogError): void {
@@ -120,6 +162,13 @@ export class LaneLife {
     this.settled()
   }
 
+  /** What the target has told does not do. */
+  askAgain(reason: TwinlogError): void {
+    this.#error = reason
+    this.#recovering = false
+    this.settled()
+  }
+
   /** Something in flight has settled: a recovery that waits for the last of it can begin. */
   settled(): void {
     if (!this.#needsRecovery || !this.#error || this.#recovering || !this.#host.settled()) return
@@ -130,10 +179,16 @@ export class LaneLife {
 
   moveTo(to: LaneStateName, why?: string): void {
     const from = this.#state
+    this.#standsBy = false
     this.#why = why
     if (from === to) return
     if (!LANE_TRANSITIONS[from].includes(to)) return
     this.#state = to
     this.#host.changed(from, to)
   }
+}
+
+/** Doubles from try to try, spread at random so that lanes that failed together do not come back together. */
+function retryPauseMs(failures: number): number {
+  return Math.min(LONGEST_RETRY_MS, FIRST_RETRY_MS * 2 ** (failures - 1)) * (0.75 + Math.random() * 0.5)
 }

@@ -1,6 +1,7 @@
 import type { TwinlogError } from '../errors.js'
-import { LagClock, type LaneStateName, type LaneStatus, RateMeter } from './lane-status.js'
+import { LagClock, type LaneGuard, type LaneStateName, type LaneStatus, RateMeter } from './lane-status.js'
 import type { LaneTopic } from './lane-types.js'
+import type { Isolation } from './options.js'
 
 const CAUGHT_UP_LAG_MS = 1_000
 
@@ -13,6 +14,13 @@ interface LaneFacts {
   position: bigint
   reached: bigint
   targetEnd: bigint
+  guard: { guard: LaneGuard; why?: string }
+}
+
+/** Who keeps an open transaction on the source. */
+export interface TransactionHolder {
+  producerId: bigint
+  startOffset: bigint
 }
 
 /** How far a lane is behind its source, how fast it copies, and which state follows from that. */
@@ -21,11 +29,28 @@ export class LaneProgress {
   readonly #rate = new RateMeter()
   #sourceEnd = 0n
   #highWatermark = 0n
+  readonly #isolation: Isolation
+  #holder: TransactionHolder | undefined
+
+  constructor(isolation: Isolation = 'read_committed') {
+    this.#isolation = isolation
+  }
 
   /** The source's ends as a fetched answer tells them. */
   fetched(ends: { highWatermark: bigint; lastStableOffset: bigint }): void {
     this.#highWatermark = ends.highWatermark
-    this.#sourceEnd = ends.lastStableOffset >= 0n ? ends.lastStableOffset : ends.highWatermark
+    const stable = ends.lastStableOffset >= 0n && this.#isolation === 'read_committed'
+    this.#sourceEnd = stable ? ends.lastStableOffset : ends.highWatermark
+    if (this.#holder && this.#holder.startOffset < this.#sourceEnd) this.#holder = undefined
+  }
+
+  /** Offset at which an open transaction of the source holds the lane up, if that is what it waits for. */
+  heldAt(reached: bigint): bigint | undefined {
+    return reached >= this.#sourceEnd && this.#sourceEnd < this.#highWatermark ? this.#sourceEnd : undefined
+  }
+
+  heldBy(holder: TransactionHolder): void {
+    if (holder.startOffset <= this.#sourceEnd) this.#holder = holder
   }
 
   sourceEndIs(end: bigint): void {
@@ -52,7 +77,11 @@ export class LaneProgress {
       return staysCaughtUp ? undefined : { state: 'copying' }
     }
     if (this.#sourceEnd >= this.#highWatermark) return { state: 'caught-up' }
-    return { state: 'waiting', why: `an open transaction on the source holds the log at offset ${this.#sourceEnd}` }
+    const who = this.#holder ? ` of producer id ${this.#holder.producerId}` : ''
+    return {
+      state: 'waiting',
+      why: `an open transaction${who} on the source holds the log at offset ${this.#sourceEnd}`
+    }
   }
 
   /** `why`: what the lane waits for, or why it is not copied. */
@@ -65,7 +94,8 @@ export class LaneProgress {
       targetPartition: lane.target.partition,
       state: lane.state,
       ...(why === undefined ? {} : { why }),
-      guard: 'stable',
+      guard: lane.guard.guard,
+      ...(lane.guard.why === undefined ? {} : { guardWhy: lane.guard.why }),
       sourceEnd: this.#sourceEnd,
       position: lane.position,
       reached,

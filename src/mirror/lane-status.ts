@@ -14,6 +14,8 @@ export interface LaneStatus {
   /** For `waiting`, `failed` and `stopped`: for what, or why. */
   why?: string
   guard: LaneGuard
+  /** Why the broker's sequence check alone does not protect the lane; absent for `stable`. */
+  guardWhy?: string
   /** Source end at the lane's isolation (last stable offset). */
   sourceEnd: bigint
   /** Source offset that is fetched next. */

@@ -1,8 +1,7 @@
-import { TwinlogError } from '../errors.js'
+import { TwinlogError, toTwinlogError } from '../errors.js'
 import type { ProducedPartition } from '../kafka/requests/produce.js'
 import { type LaneEpoch, sequenceOf } from '../lineage/sequence.js'
 import { stampBatch } from '../records/stamp.js'
-import type { LaneLimits, LaneTopic } from './lane-types.js'
 import type { LaneBuffer, Send } from './lane-buffer.js'
 import {
   judgeProduceError,
@@ -11,6 +10,9 @@ import {
   sequenceRefused,
   targetTruncated
 } from './lane-errors.js'
+import { AgeGuard } from './lane-guard.js'
+import { LaneTransaction, type TransactionCalls } from './lane-transaction.js'
+import type { LaneLimits, LaneTopic } from './lane-types.js'
 import { RaceMeter } from './race-meter.js'
 import { TargetContact } from './target-contact.js'
 
@@ -27,6 +29,12 @@ export interface TargetSideHost {
   observe(): void
   markDirty(): void
   kick(): void
+  /** Old records come: the lane needs a producer id of its own before they can be written. */
+  needsOwnId(): void
+  /** The target does not take what this batch holds, now or ever. */
+  refused(send: Send, error: TwinlogError, badRecords: readonly number[]): void
+  /** The target no longer has what it had acknowledged. */
+  targetLost(error: TwinlogError): void
   fail(error: TwinlogError): void
   failSoft(error: TwinlogError): void
 }
@@ -35,18 +43,48 @@ export interface TargetSideHost {
 export class LaneTarget {
   readonly #key: string
   readonly #target: LaneTopic
+  #limits: LaneLimits
   readonly #host: TargetSideHost
+  readonly #transactionalId: string
   readonly #races = new RaceMeter()
   readonly #contact: TargetContact
+  readonly #age: AgeGuard
+  readonly #transaction: LaneTransaction
+  /** Answers of the transaction that is open: final only with its commit. */
+  readonly #answers = new Map<Send, ProducedPartition>()
   #end = 0n
   #maxInFlight = 1
+  #writesTransactions = false
   #same45 = { evidence: '', times: 0 }
 
-  constructor(o: { key: string; target: LaneTopic; limits: LaneLimits; host: TargetSideHost }) {
+  constructor(o: {
+    key: string
+    target: LaneTopic
+    limits: LaneLimits
+    transactionalId: string
+    transactions: TransactionCalls
+    host: TargetSideHost
+  }) {
     this.#key = o.key
     this.#target = o.target
+    this.#limits = o.limits
     this.#host = o.host
+    this.#transactionalId = o.transactionalId
     this.#contact = new TargetContact(o.limits.producerIdExpirationMs)
+    this.#age = new AgeGuard(o.limits.producerIdExpirationMs)
+    this.#transaction = new LaneTransaction(o.transactions, {
+      epoch: () => this.#host.epoch(),
+      changed: () => this.#host.kick(),
+      committed: () => this.#committed(),
+      failed: error => this.#host.failSoft(retriable(error, this.#target))
+    })
+  }
+
+  /** The target's configs have changed. */
+  reconfigure(limits: LaneLimits): void {
+    this.#limits = limits
+    this.#contact.expirationMs = limits.producerIdExpirationMs
+    this.#age.expirationMs = limits.producerIdExpirationMs
   }
 
   /** Target offset behind the lane's last acknowledged record. */
@@ -54,11 +92,28 @@ export class LaneTarget {
     return this.#end
   }
 
+  get inTransaction(): boolean {
+    return this.#transaction.state !== 'closed'
+  }
+
+  /** The last batch went out in a transaction. */
+  get writesTransactions(): boolean {
+    return this.#writesTransactions
+  }
+
   /** The target was asked: it ends here. */
   beginAt(end: bigint): void {
     this.#end = end
     this.#maxInFlight = 1
+    this.#transaction.reset()
+    this.#answers.clear()
     this.#contact.asked(Date.now())
+  }
+
+  /** The lane has stopped. True when a transaction was open: what became of it only a new epoch can tell. */
+  abandon(): boolean {
+    this.#answers.clear()
+    return this.#transaction.abandon()
   }
 
   /** How long to stay back before the next attempt. */
@@ -70,24 +125,39 @@ export class LaneTarget {
     this.#maxInFlight = 1
   }
 
+  /** The next batch that may go out now. Looking is what opens and closes transactions. */
   peek(): Send | undefined {
     const now = Date.now()
     const buffer = this.#host.buffer()
-    const send = buffer?.peek(this.#contact.mayBeForgotten(now) ? 1 : this.#maxInFlight)
-    if (!send || !this.#contact.mustAskFirst(now)) return send
-    // After a silence the broker may have dropped our state by time stamp: look before the next batch, not after.
-    if (buffer?.unsettled === 0) this.#host.failSoft(producerMaybeForgotten())
-    return undefined
+    if (!buffer) return undefined
+    const send = buffer.peek(this.#contact.mayBeForgotten(now) ? 1 : this.#maxInFlight)
+    if (!send) {
+      this.#perhapsCommit(buffer, now)
+      return undefined
+    }
+    if (this.#contact.mustAskFirst(now) && !this.inTransaction) {
+      // After a silence the broker may have dropped our state by time stamp: look before the next batch, not after.
+      if (buffer.unsettled === 0) this.#host.failSoft(producerMaybeForgotten())
+      return undefined
+    }
+    // Whoever gathers a request must know before it takes the batch: one request names one transactional id.
+    send.transactionalId = this.#transaction.state === 'open' ? this.#transactionalId : undefined
+    return this.#isOld(send, now) ? this.#peekOld(send, buffer, now) : this.#peekYoung(send, buffer)
   }
 
   take(): Send {
     const send = this.#host.buffer()?.take()
     const epoch = this.#host.epoch()
     if (!send || !epoch) throw new TwinlogError('TWINLOG_INTERNAL', `lane ${this.#key} has nothing to send`)
+    const transactional = this.#transaction.state === 'open'
+    this.#writesTransactions = transactional
+    send.transactionalId = transactional ? this.#transactionalId : undefined
+    if (transactional) this.#transaction.sent(send.batch.bytes.length)
     stampBatch(send.batch.bytes, {
       producerId: epoch.producerId,
       producerEpoch: epoch.epoch,
-      baseSequence: sequenceOf(send.first, epoch)
+      baseSequence: sequenceOf(send.first, epoch),
+      transactional
     })
     return send
   }
@@ -95,24 +165,28 @@ export class LaneTarget {
   answered(send: Send, result: ProducedPartition): void {
     const buffer = this.#host.buffer()
     if (!buffer || this.#host.needsRecovery()) {
-      if (buffer?.settle(send, result.errorCode === 0) === true) this.#acknowledged(send, result)
+      const final = send.transactionalId === undefined && result.errorCode === 0
+      if (buffer?.settle(send, final) === true) this.#acknowledged(send, result)
       this.#host.settled()
       return
     }
     if (result.errorCode !== 0) {
       buffer.settle(send, false)
-      this.#produceFailed(result, buffer)
+      this.#produceFailed(send, result, buffer)
       return
     }
-    const repeated = result.logAppendTimeMs !== -1n
+    const repeated = this.#limits.logAppendTime ? result.baseOffset < this.#end : result.logAppendTimeMs !== -1n
     if (!repeated && result.baseOffset < this.#end) {
       buffer.settle(send, false)
-      this.#host.fail(targetTruncated(this.#target, result.baseOffset, this.#end))
+      this.#host.targetLost(targetTruncated(this.#target, result.baseOffset, this.#end))
       return
     }
-    if (buffer.settle(send, true)) this.#acknowledged(send, result)
     this.#maxInFlight = PIPELINE_DEPTH
     this.#same45.times = 0
+    if (send.transactionalId !== undefined) {
+      if (buffer.answered(send)) this.#answers.set(send, result)
+      this.#contact.acknowledged(Date.now(), Date.now())
+    } else if (buffer.settle(send, true)) this.#acknowledged(send, result)
     this.#host.copied(repeated ? 0 : send.batch.count, send.batch.bytes.length, Date.now())
     this.#host.observe()
     this.#host.kick()
@@ -124,15 +198,58 @@ export class LaneTarget {
     else this.#host.failSoft(error)
   }
 
+  #isOld(send: Send, now: number): boolean {
+    // With its own time stamps the target remembers a producer by the time of the append.
+    return !this.#limits.logAppendTime && this.#age.needsTransaction(Number(send.batch.maxTimestamp), now)
+  }
+
+  #peekOld(send: Send, buffer: LaneBuffer, now: number): Send | undefined {
+    if (this.#host.epoch()?.own !== true) {
+      if (buffer.unsettled === 0) this.#host.needsOwnId()
+      return undefined
+    }
+    if (this.#transaction.state === 'open' && !this.#transaction.full(now)) return send
+    if (buffer.unsettled > 0) return undefined
+    if (this.#transaction.state === 'open') this.#transaction.commit()
+    else this.#transaction.open(now)
+    return undefined
+  }
+
+  /** Young records go on in a transaction that is open; a plain batch waits for its end. */
+  #peekYoung(send: Send, buffer: LaneBuffer): Send | undefined {
+    if (this.#transaction.state === 'closed') return send
+    if (buffer.unsettled === 0) this.#transaction.commit()
+    return undefined
+  }
+
+  #perhapsCommit(buffer: LaneBuffer, now: number): void {
+    if (this.#transaction.state !== 'open' || buffer.unsettled > 0) return
+    if (this.#transaction.full(now)) return this.#transaction.commit()
+    this.#transaction.commitSoon(() => buffer.unsettled === 0)
+  }
+
+  #committed(): void {
+    for (const send of this.#host.buffer()?.commit() ?? []) {
+      const result = this.#answers.get(send)
+      if (result) this.#acknowledged(send, result)
+    }
+    this.#answers.clear()
+    // The marker is the latest the broker knows of this producer, and it is of now.
+    this.#contact.acknowledged(Date.now(), Date.now())
+    this.#host.observe()
+  }
+
   /** Next ordinal and target end move together: a checkpoint must never hold one of this moment and one of that. */
   #acknowledged(send: Send, result: ProducedPartition): void {
     this.#end = result.baseOffset + BigInt(send.batch.count)
-    this.#contact.acknowledged(Number(send.batch.maxTimestamp), Date.now())
+    const now = Date.now()
+    this.#contact.acknowledged(this.#limits.logAppendTime ? now : Number(send.batch.maxTimestamp), now)
     this.#host.markDirty()
   }
 
-  #produceFailed(result: ProducedPartition, buffer: LaneBuffer): void {
+  #produceFailed(send: Send, result: ProducedPartition, buffer: LaneBuffer): void {
     const verdict = judgeProduceError(result, this.#target)
+    if (verdict.action === 'refused') return this.#host.refused(send, verdict.error, result.badRecords)
     if (verdict.action === 'fail') return this.#host.fail(verdict.error)
     if (result.errorCode === OUT_OF_ORDER_SEQUENCE) {
       this.#races.lost(Date.now())
@@ -147,4 +264,13 @@ export class LaneTarget {
     }
     return this.#host.failSoft(verdict.error)
   }
+}
+
+function retriable(error: unknown, target: LaneTopic): TwinlogError {
+  return toTwinlogError(
+    error,
+    'TWINLOG_UNREACHABLE',
+    `a transaction on target partition ${target.topic}-${target.partition} failed`,
+    { retriable: true }
+  )
 }

@@ -5,6 +5,9 @@ import type { Logger } from '../logger.js'
 import { initLinkProducer } from '../lineage/fence.js'
 import { LinkRegistry } from '../lineage/link-registry.js'
 import { LinkState } from '../lineage/link-state.js'
+import { LinkRegistration } from './link-registration.js'
+import { assertRegistered } from './lost-registry.js'
+import { type Forward, Provenance } from './provenance.js'
 
 /** The transactional id of a link expires on the broker after 7 idle days; a daily renewal keeps its producer id. */
 const RENEWAL_MS = 24 * 60 * 60 * 1000
@@ -15,6 +18,12 @@ export interface LinkSession {
   registry: LinkRegistry
   producerId: bigint
   producerIdExpirationMs: number
+  /** Who wrote which batch on the source. */
+  provenance: Provenance
+  /** Whether the start option counts for this source partition: it was there when the link was created. */
+  existedAtCreation(topicId: string, partition: number): boolean
+  /** Tells readers of the target that these producer ids are the link's; before their first data. */
+  registerOwn(producerIds: readonly bigint[]): Promise<void>
 }
 
 interface LinkEnds {
@@ -22,25 +31,66 @@ interface LinkEnds {
   target: ClusterClient
   link: string
   logger: Logger
+  forward: Forward
 }
 
 /** The link's session, opened with the first lane: while there is nothing to copy, nothing is written. */
 export class LinkBinding {
   readonly #ends: LinkEnds
-  #session: LinkSession | undefined
+  readonly #provenance: Provenance
+  #session: (LinkSession & { registration: LinkRegistration }) | undefined
 
   constructor(ends: LinkEnds) {
     this.#ends = ends
+    this.#provenance = new Provenance(ends)
   }
 
-  /** Only reads. @throws TwinlogError TWINLOG_INVALID_STATE when the link belongs to another source cluster */
+  /**
+   * Only reads.
+   *
+   * @throws TwinlogError TWINLOG_INVALID_STATE when the link belongs to another source cluster; TWINLOG_INVALID_OPTION when records
+   *   would travel in a circle; TWINLOG_STATE_INVALID when links wrote to the source and nothing says what
+   */
   async check(): Promise<void> {
     await refuseForeignLink(this.#ends)
+    await assertRegistered(this.#ends.source, this.#provenance, this.#ends.logger)
+    await this.#provenance.carries()
   }
 
   /** One caller at a time: discovery. */
   async open(): Promise<void> {
-    this.#session ??= await openLinkSession(this.#ends)
+    this.#session ??= await openLinkSession(this.#ends, this.#provenance)
+  }
+
+  /**
+   * Looks whether other links have begun to bring more to the source, and passes on what may come through this one. For every
+   * round of discovery.
+   *
+   * @throws TwinlogError TWINLOG_INVALID_OPTION when records would travel in a circle: no lane may go on then
+   */
+  async review(): Promise<void> {
+    await this.#session?.registration.carry(await this.#provenance.carries())
+  }
+
+  /**
+   * The link's transactional id has another producer id now: it expired, or its epochs are used up. Written down and made known
+   * before its first data.
+   */
+  async adopt(producerId: bigint): Promise<void> {
+    const session = this.#session
+    if (!session || session.producerId === producerId) return
+    await session.registration.register([producerId])
+    await session.state.writeProducer({ producerId, renewedAtMs: Date.now() })
+    session.producerId = producerId
+  }
+
+  /** Looks again how long the target remembers a producer. True when that has changed. */
+  async refreshExpiration(): Promise<boolean> {
+    const session = this.#session
+    if (!session) return false
+    const before = session.producerIdExpirationMs
+    session.producerIdExpirationMs = await producerIdExpiration(this.#ends.target)
+    return session.producerIdExpirationMs !== before
   }
 
   get opened(): LinkSession | undefined {
@@ -57,14 +107,19 @@ export class LinkBinding {
  * Binds the link to both clusters and takes its producer id: written to the state topic and registered on the target before
  * the first batch. Another source cluster under the same alias is refused before anything is written.
  */
-async function openLinkSession(o: LinkEnds): Promise<LinkSession> {
+async function openLinkSession(o: LinkEnds, provenance: Provenance) {
   await refuseForeignLink(o)
+  const carries = await provenance.carries()
+  const registry = new LinkRegistry(o.target)
+  // Before the state topic: who finds that one without the registry knows that something was lost.
+  await registry.ensure()
   const state = await LinkState.open({ cluster: o.target, link: o.link, logger: o.logger, create: true })
   if (!state)
     throw new TwinlogError(
       'TWINLOG_INTERNAL',
       `the state topic of link ${o.link} is missing directly after it was created`
     )
+  await decideStart(o.source, state)
   const entry = await state.decideLink({
     link: o.link,
     sourceAlias: o.source.alias,
@@ -75,15 +130,41 @@ async function openLinkSession(o: LinkEnds): Promise<LinkSession> {
   if (entry.sourceClusterId !== o.source.clusterId) throw boundElsewhere(o.link, entry.sourceClusterId, o.source)
   await state.refresh()
   const producerId = await currentProducerId(o.target, state)
-  const registry = new LinkRegistry(o.target)
-  await registry.ensure()
-  await registry.register(producerId, {
+  const registration = new LinkRegistration(registry, {
     link: o.link,
     sourceAlias: o.source.alias,
     sourceClusterId: o.source.clusterId,
-    targetClusterId: o.target.clusterId
+    targetClusterId: o.target.clusterId,
+    forward: o.forward
   })
-  return { state, registry, producerId, producerIdExpirationMs: await producerIdExpiration(o.target) }
+  await registration.carry(carries)
+  await registration.register([producerId])
+  const partitionsAtCreation = state.startEntry && new Map(Object.entries(state.startEntry.topics))
+  return {
+    state,
+    registry,
+    registration,
+    producerId,
+    producerIdExpirationMs: await producerIdExpiration(o.target),
+    provenance,
+    existedAtCreation: (topicId: string, partition: number) =>
+      partitionsAtCreation === undefined || partition < (partitionsAtCreation.get(topicId) ?? 0),
+    registerOwn: (producerIds: readonly bigint[]) => registration.register(producerIds)
+  }
+}
+
+/**
+ * What is on the source when the link is created. Written ahead of the link's entry: a link without it was created by a version
+ * that knew no start option, and everything counts as existing.
+ */
+async function decideStart(source: ClusterClient, state: LinkState): Promise<void> {
+  await state.refresh()
+  if (state.linkEntry || state.startEntry) return
+  const { topics } = await source.metadata()
+  const existing = [...topics.values()].filter(topic => topic.errorCode === 0)
+  await state.decideStart({
+    topics: Object.fromEntries(existing.map(topic => [topic.topicId, topic.partitions.length]))
+  })
 }
 
 /** Renews the transactional id when the last renewal is a day old; one process does it for all. */

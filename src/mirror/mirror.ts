@@ -1,39 +1,20 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import { EventEmitter } from 'eventemitter3'
 import { TwinlogError, toTwinlogError } from '../errors.js'
-import { ClusterClient } from '../kafka/cluster.js'
 import { childLogger, type Logger } from '../logger.js'
-import { GroupSync } from '../offsets/group-sync.js'
-import { retry } from '../util/retry.js'
 import { matches, type Selector, selectorText } from '../util/selector.js'
-import { Discovery } from './discovery.js'
+import { caughtUp } from './caught-up.js'
 import type { MirrorEvents } from './events.js'
 import type { Lane } from './lane.js'
-import { LaneManager } from './lane-manager.js'
-import { LinkBinding, renewProducerId } from './link-session.js'
+import { MirrorSession, type SessionHost } from './mirror-session.js'
 import { type MirrorOptions, type ResolvedMirrorOptions, resolveMirrorOptions } from './options.js'
-import { sourceEnds } from './source-ends.js'
 import { MirrorStatus } from './status.js'
-import { Watermarks } from './watermarks.js'
+import type { Watermarks } from './watermarks.js'
 
-const STOP_TIMEOUT_MS = 10_000
-const RENEWAL_CHECK_MS = 60 * 60 * 1000
-const CAUGHT_UP_POLL_MS = 10
-const DISCOVERY_RETRIES = 5
 const ALL_TOPICS = /.*/
-
-interface Running {
-  source: ClusterClient
-  target: ClusterClient
-  lanes: LaneManager
-  discovery: Discovery
-  groups: GroupSync | undefined
-  timers: NodeJS.Timeout[]
-}
 
 /**
  * Copies topics from one cluster to another: every byte, header, time stamp and order, exactly once, from inside this process.
- * Any number of processes may run the same link; they cannot damage each other's copy.
+ * Any number of processes may run the same link: they share its lanes, and cannot damage each other's copy.
  *
  * MirrorMaker 2's counterpart is MirrorSourceConnector together with the group sync of MirrorCheckpointConnector.
  */
@@ -41,10 +22,12 @@ export class Mirror {
   readonly #options: ResolvedMirrorOptions
   readonly #logger: Logger
   readonly #emitter = new EventEmitter<MirrorEvents>()
-  #running: Running | undefined
+  readonly #counters = { lost: 0, dropped: 0, throttled: 0 }
+  /** What each lane failed with last: the same again, after another attempt, is no news. */
+  readonly #failures = new Map<string, string>()
+  #session: MirrorSession | undefined
   #starting: Promise<void> | undefined
   #stopping: Promise<void> | undefined
-  #discovering: Promise<void> = Promise.resolve()
   /** What the user paused and resumed, by the selector's text, oldest first: the last one that fits counts, for lanes found later too. */
   readonly #pauses = new Map<string, { topics: Selector; paused: boolean }>()
 
@@ -91,53 +74,30 @@ export class Mirror {
     this.#setPaused(topics, false)
   }
 
-  /** A picture of all lanes now; immutable. */
+  /** A picture of this process's lanes now; immutable. */
   status(): MirrorStatus {
     const now = Date.now()
-    const lanes = [...(this.#running?.lanes.lanes.values() ?? [])].map(lane => lane.status(now))
-    return new MirrorStatus({ link: this.#options.link, lanes, groups: this.#running?.groups?.freshness(now) ?? [] })
+    const session = this.#session
+    return new MirrorStatus({
+      link: this.#options.link,
+      lanes: [...(session?.lanes.lanes.values() ?? [])].map(lane => lane.status(now)),
+      groups: session?.groupFreshness(now) ?? [],
+      members: session?.members ?? 0,
+      counters: this.#counters
+    })
   }
 
   /**
-   * Resolves when everything that was committed in the source at the call is on the target, written down in the link's state.
+   * Resolves when everything that was in the source at the call (committed, by default) is on the target, written down in the link's
+   * state: lanes that other processes copy included.
    *
    * @throws TwinlogError TWINLOG_NOT_CAUGHT_UP after `timeoutMs` (default: none), or at once when a lane has failed or was stopped
    */
   async caughtUp(o: { timeoutMs?: number | undefined; signal?: AbortSignal | undefined } = {}): Promise<Watermarks> {
-    const running = this.#running
-    if (!running) throw new TwinlogError('TWINLOG_INVALID_STATE', 'this Mirror is not running: call start() first')
-    const deadline = o.timeoutMs === undefined ? Number.POSITIVE_INFINITY : Date.now() + o.timeoutMs
-    // A control connection that was cut says nothing about the copy.
-    await retry(() => this.#discover(running), { retries: DISCOVERY_RETRIES, signal: o.signal })
-    const at = new Date()
-    const lanes = [...running.lanes.lanes.values()]
-    const ends = await sourceEnds(
-      running.source,
-      lanes.map(lane => lane.source)
-    )
-    const wanted = lanes.map((lane, index) => ({ lane, end: ends[index] ?? 0n }))
-    for (const { lane, end } of wanted) lane.sourceEndIs(end)
-    for (;;) {
-      if (o.signal?.aborted === true) throw new TwinlogError('TWINLOG_ABORTED', 'caughtUp() was aborted by the caller')
-      const behind = wanted.find(({ lane, end }) => lane.reached < end || lane.needsRecovery)
-      const dead = wanted.find(({ lane }) => lane.state === 'failed' || lane.state === 'stopped')
-      if (dead) throw notCaughtUp(dead.lane, dead.end)
-      if (!behind) break
-      if (Date.now() > deadline) throw notCaughtUp(behind.lane, behind.end)
-      await sleep(CAUGHT_UP_POLL_MS)
-    }
-    await running.lanes.writeCheckpoints()
-    return new Watermarks(
-      at,
-      wanted.map(({ lane, end }) => ({
-        topic: lane.source.topic,
-        partition: lane.source.partition,
-        sourceEnd: end,
-        targetTopic: lane.target.topic,
-        targetPartition: lane.target.partition,
-        targetEnd: lane.targetEnd
-      }))
-    )
+    if (!this.#session)
+      throw new TwinlogError('TWINLOG_INVALID_STATE', 'this Mirror is not running: call start() first')
+    const { isolation } = this.#options
+    return caughtUp(this.#session, { isolation, timeoutMs: o.timeoutMs, signal: o.signal })
   }
 
   on<E extends keyof MirrorEvents>(event: E, listener: MirrorEvents[E]): this {
@@ -160,101 +120,32 @@ export class Mirror {
   }
 
   async #start(signal: AbortSignal | undefined): Promise<void> {
-    const { link } = this.#options
-    const source = new ClusterClient(this.#options.source, { logger: this.#logger })
-    const target = new ClusterClient(this.#options.target, { logger: this.#logger })
+    const host: SessionHost = {
+      emit: (event, payload) => void this.#emit(event, payload),
+      warn: (message, error) => this.#warn(message, error),
+      problem: error => this.#problem(error),
+      isPaused: topic => this.#isPaused(topic),
+      laneChanged: (lane, from, to) => this.#laneChanged(lane, from, to),
+      count: (what, times = 1) => void (this.#counters[what] += times)
+    }
+    const session = new MirrorSession({ options: this.#options, logger: this.#logger, host })
+    this.#session = session
     try {
-      await Promise.all([source.connect({ signal }), target.connect({ signal })])
-      if (source.clusterId === target.clusterId) {
-        throw new TwinlogError(
-          'TWINLOG_INVALID_OPTION',
-          `mirror.target: ${target.alias} is the same cluster as the source ${source.alias} (cluster id ${source.clusterId}): topics would be copied into themselves`
-        )
-      }
-      const binding = new LinkBinding({ source, target, link, logger: this.#logger })
-      await binding.check()
-      const lanes = new LaneManager({
-        source,
-        target,
-        link: binding,
-        logger: this.#logger,
-        events: {
-          stateChanged: (lane, from, to) => this.#laneChanged(lane, from, to),
-          gap: (lane, error) =>
-            this.#emit('lane:gap', { topic: lane.source.topic, partition: lane.source.partition, error })
-        }
-      })
-      const discovery = new Discovery({
-        source,
-        target,
-        options: this.#options,
-        beforeWriting: () => binding.open(),
-        events: {
-          created: (topic, partitions) => this.#emit('topic:created', { topic, partitions }),
-          grown: (topic, partitions) => this.#emit('topic:grown', { topic, partitions }),
-          refused: (topic, error) => this.#warn(`topic ${topic} is not copied: ${error.message}`, error),
-          missing: error => this.#warn(error.message, error)
-        }
-      })
-      const running: Running = { source, target, lanes, discovery, groups: undefined, timers: [] }
-      this.#running = running
-      await this.#discover(running)
-      running.groups = this.#options.syncGroups ? this.#groupSync(running) : undefined
-      running.groups?.start()
-      const every = (ms: number, work: () => Promise<unknown>) =>
-        setInterval(() => void work().catch((error: unknown) => this.#problem(error)), ms)
-      running.timers.push(
-        every(this.#options.discoveryIntervalMs, () => this.#discover(running)),
-        every(RENEWAL_CHECK_MS, async () => binding.opened && renewProducerId(target, binding.opened.state))
-      )
+      await session.start(signal)
     } catch (error) {
-      await this.#running?.lanes.stop(0).catch(() => undefined)
-      this.#running = undefined
-      source.destroy()
-      target.destroy()
+      this.#session = undefined
+      await session.abandon()
       throw error
     }
   }
 
   async #stop(): Promise<void> {
-    this.#running?.lanes.abort()
+    this.#session?.lanes.abort()
     await this.#starting?.catch(() => undefined)
-    const running = this.#running
-    if (!running) return
-    for (const timer of running.timers) clearInterval(timer)
-    await running.groups?.stop()
-    await this.#discovering.catch(() => undefined)
-    await running.lanes.stop(STOP_TIMEOUT_MS)
-    this.#running = undefined
-    await Promise.all([running.source.close(), running.target.close()])
-  }
-
-  /** One discovery at a time; a call during one waits for a look that began after it. */
-  #discover(running: Running): Promise<void> {
-    const run = this.#discovering
-      .catch(() => undefined)
-      .then(async () => {
-        if (this.#running !== running || this.#stopping) return
-        const specs = await running.discovery.newLanes()
-        await running.lanes.add(specs.map(spec => ({ ...spec, paused: this.#isPaused(spec.source.topic) })))
-        await running.lanes.revisitStopped()
-      })
-    this.#discovering = run
-    return run
-  }
-
-  #groupSync(running: Running): GroupSync {
-    return new GroupSync({
-      source: running.source,
-      target: running.target,
-      link: this.#options.link,
-      logger: this.#logger,
-      settle: () => running.lanes.writeCheckpoints(),
-      events: {
-        synced: event => this.#emit('group:synced', event),
-        diverged: event => this.#emit('group:diverged', event)
-      }
-    })
+    const session = this.#session
+    if (!session) return
+    await session.stop()
+    this.#session = undefined
   }
 
   #laneChanged(lane: Lane, from: Lane['state'], to: Lane['state']): void {
@@ -268,7 +159,9 @@ export class Mirror {
       ...(why === undefined ? {} : { why }),
       ...(error === undefined ? {} : { error })
     })
-    if (to !== 'failed' || !error) return
+    if (to === 'caught-up' || to === 'stopped') this.#failures.delete(lane.key)
+    if (to !== 'failed' || !error || this.#failures.get(lane.key) === error.message) return
+    this.#failures.set(lane.key, error.message)
     this.#logger.error({ ...where, error }, 'lane failed')
     this.#emit('lane:failed', { ...where, error })
   }
@@ -279,7 +172,7 @@ export class Mirror {
     const text = selectorText(topics)
     this.#pauses.delete(text)
     this.#pauses.set(text, { topics, paused })
-    for (const lane of this.#running?.lanes.lanes.values() ?? []) {
+    for (const lane of this.#session?.lanes.lanes.values() ?? []) {
       if (!selects(topics, lane.source.topic)) continue
       if (paused) lane.pause()
       else lane.resume()
@@ -314,12 +207,3 @@ export class Mirror {
 
 /** Without a selector everything is meant, internal topics that were named in `topics` included. */
 const selects = (topics: Selector, topic: string) => topics === ALL_TOPICS || matches(topics, topic)
-
-function notCaughtUp(lane: Lane, end: bigint): TwinlogError {
-  const { state, why } = lane.status()
-  return new TwinlogError(
-    'TWINLOG_NOT_CAUGHT_UP',
-    `lane ${lane.source.topic}-${lane.source.partition} is ${state}${why === undefined ? '' : ` (${why})`} at source offset ${lane.reached}, the source ended at ${end}`,
-    { topic: lane.source.topic, partition: lane.source.partition, offset: lane.reached, cause: lane.error }
-  )
-}

@@ -2,9 +2,9 @@ import { TwinlogError } from '../errors.js'
 import type { ClusterClient } from '../kafka/cluster.js'
 import { kafkaError } from '../kafka/protocol-errors.js'
 import { describeProducersRequest } from '../kafka/requests/describe-producers.js'
+import { askLeader } from '../lineage/ask-leader.js'
 import type { LaneState } from '../lineage/lane-state.js'
 import { type LaneEpoch, ordinalOf } from '../lineage/sequence.js'
-import { askLeader } from '../lineage/ask-leader.js'
 import { TargetLog } from '../lineage/target-log.js'
 
 /** Where a lane goes on, read from the target itself. */
@@ -14,12 +14,17 @@ export interface RecoveredPosition {
   epoch: LaneEpoch
   /** Target offset behind the lane's last record, as far as it is known below the high watermark. */
   targetEnd: bigint
-  /** False: the broker has no state for our identity and would accept any sequence, so one batch at a time until it has. */
-  brokerKnows: boolean
+}
+
+interface Where {
+  target: ClusterClient
+  state: LaneState
+  topic: string
+  partition: number
 }
 
 /** What the partition's leader says about our producer id; undefined when it does not know it. */
-export interface ProducerOnTarget {
+interface ProducerOnTarget {
   epoch: number
   lastSequence: number
 }
@@ -29,57 +34,66 @@ export interface ProducerOnTarget {
  * When it has forgotten us, the batch headers behind the checkpoint tell; when those are gone too, the position is exact only
  * if the emptied log ends where the checkpoint says. It is never guessed by counting.
  */
-export async function recoverPosition(o: {
-  target: ClusterClient
-  state: LaneState
-  topic: string
-  partition: number
-}): Promise<RecoveredPosition> {
-  const { birth, currentEpoch: epoch } = o.state
-  if (!birth || !epoch)
+export async function recoverPosition(o: Where): Promise<RecoveredPosition> {
+  const epoch = o.state.currentEpoch
+  if (!o.state.birth || !epoch)
     throw new TwinlogError('TWINLOG_STATE_INVALID', `the state topic does not hold the birth of lane ${o.state.key}`)
-  const checkpoint = o.state.checkpoint
-  const start = checkpoint
-    ? { next: checkpoint.next, offset: checkpoint.targetEnd }
-    : { next: birth.first, offset: birth.targetEnd }
-  const log = new TargetLog(o.target, o.topic, o.partition)
   const producer = await producerOnTarget(o.target, o.topic, o.partition, epoch.producerId)
   if (producer && producer.epoch > epoch.epoch) throw fencedBy(producer.epoch, epoch, o.topic, o.partition)
   // `next` is also what this process will call safe: nothing it counts may be above the high watermark.
-  const bounds = await log.settledBounds(start.offset)
-  if (bounds.end < start.offset) {
-    throw new TwinlogError(
-      'TWINLOG_TRUNCATED',
-      `target partition ${o.topic}-${o.partition} ends at ${bounds.end}, but the lane had written up to ${start.offset}: the target lost records`,
-      { cluster: o.target.alias, topic: o.topic, partition: o.partition, offset: bounds.end }
-    )
-  }
-  const from = start.offset > bounds.start ? start.offset : bounds.start
-  const tail = await log.lastBatch(from, bounds.end, o.state.epochs, start.next)
-  const seen =
-    tail && tail.ordinal + BigInt(tail.count) > start.next
-      ? { next: tail.ordinal + BigInt(tail.count), offset: tail.offset + BigInt(tail.count) }
-      : start
+  const seen = await laneEndOf(o)
   if (producer && producer.epoch === epoch.epoch && producer.lastSequence >= 0) {
     const next = ordinalOf(producer.lastSequence, epoch, seen.next) + 1n
     // The log was read after the producer's state, so it holds at least as much (another owner may have gone on meanwhile). Ordinal and
     // offset are taken from the same look: a pair of two moments would be a wrong map.
-    if (seen.next >= next) return { next: seen.next, epoch, targetEnd: seen.offset, brokerKnows: true }
+    if (seen.next >= next) return { ...seen, epoch }
     throw new TwinlogError(
       'TWINLOG_POSITION_UNKNOWN',
       `target partition ${o.topic}-${o.partition} knew ordinal ${next - 1n} a moment ago, but its log shows the lane only up to ${seen.next - 1n}`,
       { cluster: o.target.alias, topic: o.topic, partition: o.partition, retriable: true }
     )
   }
-  if (!tail && bounds.start > start.offset) {
+  return { next: max(seen.next, epoch.base), epoch, targetEnd: seen.targetEnd }
+}
+
+/**
+ * Where the lane ends on the target by its own batches, below the high watermark: from the best place that is known to the log's end.
+ * `rescan`: the target may have lost what it had acknowledged, so everything it still has counts, and nothing else.
+ *
+ * @throws TwinlogError TWINLOG_TRUNCATED, TWINLOG_POSITION_UNKNOWN
+ */
+export async function laneEndOf(o: Where & { rescan?: boolean }): Promise<{ next: bigint; targetEnd: bigint }> {
+  const { topic, partition, state } = o
+  const birth = state.birth
+  if (!birth)
+    throw new TwinlogError('TWINLOG_STATE_INVALID', `the state topic does not hold the birth of lane ${state.key}`)
+  const log = new TargetLog(o.target, topic, partition)
+  const where = { cluster: o.target.alias, topic, partition }
+  let start = state.resumeFrom
+  const bounds = await log.settledBounds(start.targetEnd)
+  if (bounds.end < start.targetEnd && o.rescan !== true) {
     throw new TwinlogError(
-      'TWINLOG_POSITION_UNKNOWN',
-      `target partition ${o.topic}-${o.partition} begins at ${bounds.start}, behind the lane's last checkpoint at ${start.offset}, and holds none of its ` +
-        'batches: how far the lane had come cannot be known. Re-create the target topic, or restore it, to copy again',
-      { cluster: o.target.alias, topic: o.topic, partition: o.partition, offset: bounds.start }
+      'TWINLOG_TRUNCATED',
+      `target partition ${topic}-${partition} ends at ${bounds.end}, but the lane had written up to ${start.targetEnd}: the target lost records`,
+      { ...where, offset: bounds.end }
     )
   }
-  return { next: max(seen.next, epoch.base), epoch, targetEnd: seen.offset, brokerKnows: false }
+  const near = start.next
+  if (o.rescan === true) start = { next: birth.first, targetEnd: min(birth.targetEnd, bounds.end) }
+  const from = max(start.targetEnd, bounds.start)
+  const tail = await log.lastBatch(from, bounds.end, state.epochs, near)
+  if (!tail && bounds.start > start.targetEnd) {
+    throw new TwinlogError(
+      'TWINLOG_POSITION_UNKNOWN',
+      `target partition ${topic}-${partition} begins at ${bounds.start}, behind the lane's last known place at ${start.targetEnd}, and holds none of its ` +
+        'batches: how far the lane had come cannot be known. Re-create the target topic, or restore it, to copy again',
+      { ...where, offset: bounds.start }
+    )
+  }
+  const end = tail && tail.ordinal + BigInt(tail.count)
+  return tail && end !== undefined && end > start.next
+    ? { next: end, targetEnd: tail.offset + BigInt(tail.count) }
+    : start
 }
 
 async function producerOnTarget(
@@ -118,3 +132,4 @@ function fencedBy(shown: number, mine: LaneEpoch, topic: string, partition: numb
 }
 
 const max = (a: bigint, b: bigint) => (a > b ? a : b)
+const min = (a: bigint, b: bigint) => (a < b ? a : b)

@@ -5,17 +5,18 @@ import { TargetLog } from '../lineage/target-log.js'
 import { topicConfigs } from '../topics/target-topics.js'
 import type { Lane } from './lane.js'
 import { judgeOutOfRange, unknownEpoch } from './lane-errors.js'
-import { assertNotCompacted, assertSameTopic } from './lane-guard.js'
+import { assertSameTopic } from './lane-guard.js'
 import type { MetadataFeed } from './metadata-feed.js'
 
-const WHOLE_CHECK_MS = 30_000
+/** A topic's cleanup policy is asked for at most this often while its log has holes. */
+const POLICY_CHECK_MS = 5_000
 
 /** Asks the source what became of a lane's partition: who leads it, whether its log still fits, whether it is whole. */
 export class SourceDoctor {
   readonly #source: ClusterClient
   readonly #feed: MetadataFeed
   readonly #placeSource: (lane: Lane) => void
-  readonly #wholeAt = new Map<string, number>()
+  readonly #policies = new Map<string, { at: number; compacted: boolean }>()
 
   constructor(o: { source: ClusterClient; feed: MetadataFeed; placeSource: (lane: Lane) => void }) {
     this.#source = o.source
@@ -36,37 +37,47 @@ export class SourceDoctor {
     }
   }
 
-  /** Fails a lane whose position is not in the source's log any more, or is in another history of it. */
+  /** The lane's position is not in the source's log any more, or is in another history of it: the lane's policy decides. */
   async judgeOutOfRange(lane: Lane): Promise<void> {
     await this.replaceSource(lane)
     const position = lane.position
     const bounds = await new TargetLog(this.#source, lane.source.topic, lane.source.partition).bounds()
-    const error = judgeOutOfRange(position, bounds, lane.source) ?? (await this.#judgeEpoch(lane))
-    if (error && lane.active && lane.position === position) lane.fail(error)
+    const outside = judgeOutOfRange(position, bounds, lane.source)
+    const history = outside?.code === 'TWINLOG_GAP' ? undefined : await this.#askHistory(lane)
+    if (!lane.active || lane.needsRecovery || lane.position !== position) return
+    if (outside?.code === 'TWINLOG_GAP') return lane.troubles.sourceBeginsAt(bounds.start, outside)
+    const error =
+      outside ?? (history?.unknown === true ? unknownEpoch(lane.source, position, lane.leaderEpoch) : undefined)
+    if (!error) return
+    const ends = [position, bounds.end, ...(history?.end === undefined ? [] : [history.end])]
+    lane.troubles.sourceTruncated(
+      ends.reduce((a, b) => (a < b ? a : b)),
+      error
+    )
   }
 
-  /** Compaction can be switched on while a lane copies; two owners that read before and after it would plan differently. */
-  async isWhole(lane: Lane): Promise<boolean> {
+  /** Whether compaction explains the holes in the lane's source: it can be switched on while a lane is copied. */
+  async isCompacted(lane: Lane): Promise<boolean> {
     const { topic } = lane.source
-    const checkedAt = this.#wholeAt.get(topic)
-    if (checkedAt !== undefined && Date.now() - checkedAt < WHOLE_CHECK_MS) return true
+    const known = this.#policies.get(topic)
+    if (known && Date.now() - known.at < POLICY_CHECK_MS) return known.compacted
     const configs = await topicConfigs(this.#source, [topic])
-    assertNotCompacted(configs.get(topic)?.get('cleanup.policy')?.value ?? 'delete', topic)
-    this.#wholeAt.set(topic, Date.now())
-    return true
+    const policy = configs.get(topic)?.get('cleanup.policy')?.value ?? 'delete'
+    const compacted = policy.split(',').some(name => name.trim() === 'compact')
+    this.#policies.set(topic, { at: Date.now(), compacted })
+    return compacted
   }
 
-  /** The offset exists, but a source that lost its end and was written to again does not know the epoch it was copied under. */
-  async #judgeEpoch(lane: Lane): Promise<TwinlogError | undefined> {
+  /** Where the source's own history of the lane's leader epoch ends; `unknown`: it does not know the epoch. */
+  async #askHistory(lane: Lane): Promise<{ unknown: boolean; end: bigint | undefined } | undefined> {
     const { topic, partition } = lane.source
-    const { leaderEpoch, position } = lane
+    const { leaderEpoch } = lane
     const leader = this.#source.leaderOf(topic, partition)
     if (!leader || leader.nodeId < 0 || leaderEpoch < 0) return undefined
     const topics = [{ topic, partitions: [{ partition, currentLeaderEpoch: -1, leaderEpoch }] }]
     const answer = await this.#source.send({ node: leader.nodeId }, offsetForLeaderEpochRequest({ topics }))
     const result = answer.partitions[0]
-    return result?.errorCode === 0 && result.leaderEpoch < 0
-      ? unknownEpoch(lane.source, position, leaderEpoch)
-      : undefined
+    if (result?.errorCode !== 0) return undefined
+    return { unknown: result.leaderEpoch < 0, end: result.endOffset < 0n ? undefined : result.endOffset }
   }
 }

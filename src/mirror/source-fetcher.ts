@@ -1,156 +1,273 @@
-import { setTimeout as sleep } from 'node:timers/promises'
-import { type TwinlogError, toTwinlogError } from '../errors.js'
+import type { TwinlogError } from '../errors.js'
 import type { ClusterClient } from '../kafka/cluster.js'
 import type { BrokerConnection } from '../kafka/connection.js'
-import { FramePool } from '../kafka/frame-pool.js'
-import { fetchRequest, type FetchParams } from '../kafka/requests/fetch.js'
-import type { Logger } from '../logger.js'
+import type { FramePool } from '../kafka/frame-pool.js'
+import { kafkaError } from '../kafka/protocol-errors.js'
+import { type FetchedPartition, fetchRequest, type FetchResponse } from '../kafka/requests/fetch.js'
 import { watchLeaders } from '../lineage/leader-watch.js'
-import { loadCodec, isCodecLoaded } from '../records/compression.js'
-import { neededCodecs } from '../records/plan.js'
-import type { Segment } from '../records/types.js'
-import type { Lane } from './lane.js'
+import type { Logger } from '../logger.js'
+import { type ByteBudget, SMALLEST_ANSWER_BYTES } from './byte-budget.js'
+import { FetchSession, SESSION_ERRORS } from './fetch-session.js'
+import type { FetchedLane } from './fetched-lane.js'
+import { LaneDigester } from './lane-digester.js'
+import type { ByteRate } from './rate-limit.js'
+import { SourceSeats } from './source-seats.js'
+import type { WorkSlices } from './work-slices.js'
 
-const RESPONSE_BYTES = 8 << 20
-const PARTITION_BYTES = 1 << 20
-/** Long poll while every lane takes part; short while one of them waits for room, so that it is asked for again at once. */
+const LARGEST_ANSWER_BYTES = 8 << 20
+/** Two lanes' worth: a frame is soon used up. More is asked for at once only where the way is long. */
+const USUAL_ANSWER_BYTES = 2 << 20
+const LONG_WAY_MS = 20
+/** Long poll while every lane takes part; shorter while one of them waits for room, so that it is asked for again soon. */
 const POLL_MS = 500
 const BUSY_POLL_MS = 10
-const IDLE_MS = 5
+const SHORTEST_POLL_MS = 1
 const RETRY_MS = 100
-const ERROR_PAUSE_MS = 50
+/** Between two small answers: thousands of lanes with a record now and then share a request. */
+const GATHER_MS = 4
+const SMALL_ANSWER_BYTES = 64 << 10
 /** A broker that is this late with its answer may have lost its lanes to another one. */
 const SILENCE_MS = 1_000
+const REPLICA_SILENCE_MS = 4_000
+/** What all fetchers of a Mirror share. */
+export interface FetchSettings {
+  isolation: 'read_committed' | 'read_uncommitted'
+  budget: ByteBudget
+  rate: ByteRate
+  frames: FramePool
+  slices: WorkSlices
+}
 
-/** Fetches for all lanes whose source leader is one broker, over a connection of its own. */
+export interface FetcherEvents {
+  /** The broker does not answer: leaders may have moved. */
+  lost(error: unknown): void
+  throttled(throttleMs: number): void
+  /** True: it has been taken care of, the lane must not hear of it. */
+  redirected(lane: FetchedLane, result: FetchedPartition): boolean
+}
+
+/**
+ * Fetches for all lanes that are read from one broker, over a connection of its own, in an incremental session. What arrives is read
+ * and planned beside the fetching: a lane that takes its time is left out meanwhile, and the others go on.
+ */
 export class SourceFetcher {
   readonly nodeId: number
-  readonly lanes = new Set<Lane>()
+  readonly seats: SourceSeats
   readonly #cluster: ClusterClient
   readonly #logger: Logger
-  readonly #onLost: (error: unknown) => void
-  readonly #memory: { full(): boolean }
-  readonly #isWhole: (lane: Lane) => Promise<boolean>
-  readonly #frames = new FramePool()
+  readonly #settings: FetchSettings
+  readonly #events: FetcherEvents
+  readonly #rackId: string | undefined
+  readonly #session = new FetchSession()
+  readonly #digester: LaneDigester
+  readonly #offRoom: () => void
   #connection: BrokerConnection | undefined
   #stopped = false
-  #rotation = 0
   #wake: (() => void) | undefined
+  #endPause: (() => void) | undefined
   #loop: Promise<void> | undefined
+  #answerBytes = USUAL_ANSWER_BYTES
+  #contended = false
 
   constructor(o: {
     nodeId: number
     cluster: ClusterClient
     logger: Logger
-    /** All lanes together hold as much as they may. */
-    memory: { full(): boolean }
-    /** The log has holes that no transaction explains: false when compaction made them, and the lane has been told. */
-    isWhole: (lane: Lane) => Promise<boolean>
-    /** The broker does not answer: leaders may have moved. */
-    onLost: (error: unknown) => void
+    settings: FetchSettings
+    events: FetcherEvents
+    /** Sent along: the broker may then name a replica that is nearer. */
+    rackId?: string | undefined
   }) {
     this.nodeId = o.nodeId
     this.#cluster = o.cluster
     this.#logger = o.logger
-    this.#memory = o.memory
-    this.#isWhole = o.isWhole
-    this.#onLost = o.onLost
+    this.#settings = o.settings
+    this.#events = o.events
+    this.#rackId = o.rackId
+    this.#digester = new LaneDigester({ ...o.settings, done: lane => this.kick(lane) })
+    this.seats = new SourceSeats({ session: this.#session, budget: o.settings.budget })
+    this.#offRoom = o.settings.budget.onRoom(() => this.#wake?.())
   }
 
   start(): void {
     this.#loop ??= this.#run()
   }
 
-  /** A lane has room again or was added. */
-  wake(): void {
+  /** The lane is read from here, or begins again. */
+  add(lane: FetchedLane, priority = 1): void {
+    this.seats.add(lane, priority)
+    this.#wake?.()
+  }
+
+  remove(lane: FetchedLane): void {
+    this.seats.remove(lane)
+  }
+
+  /** The lane may want something else than before. */
+  kick(lane: FetchedLane): void {
+    this.seats.touch(lane)
     this.#wake?.()
   }
 
   async stop(): Promise<void> {
     this.#stopped = true
+    this.#offRoom()
     this.#connection?.destroy()
-    this.wake()
+    this.#wake?.()
+    this.#endPause?.()
     await this.#loop
   }
 
   async #run(): Promise<void> {
     while (!this.#stopped) {
-      const lanes = this.#memory.full() ? [] : this.#lanesInTurn()
-      if (lanes.length === 0) {
-        await this.#idle()
-        continue
-      }
       try {
-        this.#connection = await this.#connected()
-        await this.#fetch(this.#connection, lanes)
+        await this.#step()
       } catch (error) {
         if (this.#stopped) return
         this.#logger.info({ error, nodeId: this.nodeId }, 'fetching from a source broker failed, trying again')
         this.#connection?.destroy(error as TwinlogError)
         this.#connection = undefined
-        this.#onLost(error)
-        await sleep(RETRY_MS)
+        this.#session.lost()
+        this.#events.lost(error)
+        await this.#pause(RETRY_MS)
       }
     }
   }
 
-  async #fetch(connection: BrokerConnection, lanes: Lane[]): Promise<void> {
-    const everyLane = lanes.length === [...this.lanes].filter(lane => lane.active).length
+  async #step(): Promise<void> {
+    const { budget, rate } = this.#settings
+    const now = performance.now()
+    this.seats.review(now, this.#contended)
+    if (this.#session.size === 0)
+      return this.#idle(this.seats.nextMs(now, { shortest: BUSY_POLL_MS, longest: POLL_MS }))
+    const waitMs = rate.waitMs(SMALLEST_ANSWER_BYTES)
+    if (waitMs > 0) return this.#pause(Math.min(waitMs, POLL_MS))
+    if (budget.room < SMALLEST_ANSWER_BYTES) return this.#idle(POLL_MS)
+    if (!this.#connection || this.#connection.closed) {
+      this.#session.lost()
+      this.#connection = await this.#cluster.openConnection(this.nodeId, { frames: this.#settings.frames })
+      if (this.#stopped) return this.#connection.destroy()
+    }
+    await this.#fetch(this.#connection)
+  }
+
+  async #fetch(connection: BrokerConnection): Promise<void> {
+    const { budget, rate, slices } = this.#settings
+    const maxBytes = this.#bytesToAskFor()
+    const unreserve = budget.reserve(maxBytes)
+    const { topics, session } = this.#session.next()
+    const pending = this.#session.pending
+    const shortest = pending ? SHORTEST_POLL_MS : BUSY_POLL_MS
+    const maxWaitMs = pending
+      ? SHORTEST_POLL_MS
+      : Math.ceil(this.seats.nextMs(performance.now(), { shortest, longest: POLL_MS }))
+    const { isolation } = this.#settings
     const request = fetchRequest({
-      maxWaitMs: everyLane ? POLL_MS : BUSY_POLL_MS,
+      maxWaitMs,
       minBytes: 1,
-      maxBytes: RESPONSE_BYTES,
-      isolation: 'read_committed',
-      topics: topicsOf(lanes)
+      maxBytes,
+      isolation,
+      rackId: this.#rackId,
+      session,
+      topics
     })
-    const asked = new Map(
-      lanes.map(lane => [`${lane.source.topicId}/${lane.source.partition}`, { lane, position: lane.position }])
-    )
-    const stopWatch = watchLeaders({
-      cluster: this.#cluster,
-      nodeId: this.nodeId,
-      partitions: lanes.map(lane => lane.source),
-      moved: () => connection.destroy(),
-      silenceMs: POLL_MS + SILENCE_MS
-    })
-    const answer = await connection.send(request, { timeoutMs: POLL_MS + 30_000 }).finally(stopWatch)
-    const [filled] = answer.partitions.filter(result => result.records.length > 0)
-    const frame = filled && this.#frames.leaseOf(filled.records)
+    const sentAt = performance.now()
+    const stopWatch = this.#watchSilence(connection)
+    let answer: FetchResponse
+    try {
+      answer = await connection.send(request, { timeoutMs: POLL_MS + 30_000 })
+    } finally {
+      stopWatch()
+      unreserve()
+    }
+    if (this.#stopped) return
+    if (!this.#session.answered(answer)) {
+      // The session is gone, not the broker.
+      if (SESSION_ERRORS.has(answer.errorCode)) return
+      throw kafkaError(answer.errorCode, `source broker ${this.nodeId} refused to be fetched from`, {
+        cluster: this.#cluster.alias
+      })
+    }
+    const bytes = answer.partitions.reduce((sum, { records }) => sum + records.length, 0)
+    rate.spend(bytes)
+    this.#learn(bytes, maxBytes, performance.now() - sentAt)
+    await this.#take(answer)
+    if (answer.throttleMs > 0) {
+      this.#events.throttled(answer.throttleMs)
+      await this.#pause(answer.throttleMs)
+    } else if (bytes > 0 && bytes < SMALL_ANSWER_BYTES && !this.#contended) {
+      await this.#pause(GATHER_MS - (performance.now() - sentAt))
+    }
+    // What was read without waiting for anything has a new position by now, and stays in the session.
+    await slices.turn()
+  }
+
+  /** Gives each lane what is its own; returns when all have begun with it. */
+  async #take(answer: FetchResponse): Promise<void> {
+    const { budget, frames, slices } = this.#settings
+    const first = answer.partitions.find(result => result.records.length > 0)
+    const frame = first && frames.leaseOf(first.records)
+    if (frame) budget.charge(frame)
     for (const result of answer.partitions) {
-      const question = asked.get(`${result.topicId}/${result.partition}`)
-      if (!question) continue
-      const { lane, position } = question
-      try {
-        const segments = lane.read(result, position)
-        if (!segments) continue
-        if (hasHoles(segments) && !(await this.#isWhole(lane))) continue
-        for (const codec of neededCodecs(segments, lane.limits)) if (!isCodecLoaded(codec)) await loadCodec(codec)
-        lane.plan(segments, frame)
-      } catch (error) {
-        // What one partition holds is its own trouble: the others of this answer go on.
-        lane.fail(toTwinlogError(error, 'TWINLOG_INTERNAL', `reading lane ${lane.key} failed`, lane.source))
+      const seat = this.seats.at(result.topicId, result.partition)
+      const asked = this.#session.asked(result.topicId, result.partition)
+      if (!seat || !asked) continue
+      if (result.errorCode !== 0 || result.preferredReadReplica >= 0 || result.divergingEpoch) {
+        if (this.#events.redirected(seat.lane, result)) continue
+        if (result.errorCode !== 0) this.seats.rest(seat, performance.now())
       }
+      if (result.errorCode === 0) this.seats.heard(seat, result)
+      if (result.records.length === 0) {
+        this.#digester.note(seat, result, asked.fetchOffset)
+        continue
+      }
+      await slices.turn()
+      if (this.#stopped) break
+      void this.#digester.digest(seat, result, frame, asked.fetchOffset)
     }
     frame?.release()
-    // An error is answered at once, however often one asks: give the new leader time.
-    if (answer.partitions.some(result => result.errorCode !== 0)) await sleep(ERROR_PAUSE_MS)
   }
 
-  /** Another lane comes first each time: when the answer is full, nobody starves. */
-  #lanesInTurn(): Lane[] {
-    const lanes = [...this.lanes].filter(lane => lane.wantsFetch)
-    this.#rotation = lanes.length === 0 ? 0 : (this.#rotation + 1) % lanes.length
-    return [...lanes.slice(this.#rotation), ...lanes.slice(0, this.#rotation)]
+  #bytesToAskFor(): number {
+    const { budget, rate } = this.#settings
+    const most = budget.scarce ? SMALLEST_ANSWER_BYTES : Math.min(this.#answerBytes, budget.room / 2, rate.available)
+    return Math.max(SMALLEST_ANSWER_BYTES, Math.floor(most))
   }
 
-  async #connected(): Promise<BrokerConnection> {
-    if (this.#connection && !this.#connection.closed) return this.#connection
-    return this.#cluster.openConnection(this.nodeId, { frames: this.#frames })
+  #learn(bytes: number, asked: number, tookMs: number): void {
+    const full = bytes >= asked * 0.75
+    this.#contended = full || this.#settings.budget.scarce
+    if (!full || asked < this.#answerBytes) return
+    const factor = tookMs > LONG_WAY_MS ? 2 : 0.5
+    this.#answerBytes = Math.min(LARGEST_ANSWER_BYTES, Math.max(USUAL_ANSWER_BYTES, this.#answerBytes * factor))
   }
 
-  async #idle(): Promise<void> {
+  #watchSilence(connection: BrokerConnection): () => void {
+    const leads = ({ source }: FetchedLane) =>
+      this.#cluster.leaderOf(source.topic, source.partition)?.nodeId === this.nodeId
+    let stop: (() => void) | undefined
+    let replicaTimer: NodeJS.Timeout | undefined
+    const timer = setTimeout(() => {
+      const lanes = [...this.seats.lanes]
+      const partitions = lanes.filter(leads).map(lane => lane.source)
+      const moved = () => connection.destroy()
+      stop = watchLeaders({ cluster: this.#cluster, nodeId: this.nodeId, partitions, moved, silenceMs: 0 })
+      // Nobody knows better than the leader whether a replica is alive: it is asked instead.
+      if (partitions.length < lanes.length) replicaTimer = setTimeout(moved, REPLICA_SILENCE_MS).unref()
+    }, POLL_MS + SILENCE_MS)
+    timer.unref()
+    return () => {
+      clearTimeout(timer)
+      clearTimeout(replicaTimer)
+      stop?.()
+    }
+  }
+
+  /** Until a lane is kicked or the memory has room, at most so long. */
+  async #idle(ms: number): Promise<void> {
+    if (this.#stopped) return
     await new Promise<void>(resolve => {
-      const timer = setTimeout(resolve, this.lanes.size === 0 ? POLL_MS : IDLE_MS)
+      const timer = setTimeout(resolve, ms)
       this.#wake = () => {
         clearTimeout(timer)
         resolve()
@@ -158,27 +275,17 @@ export class SourceFetcher {
     })
     this.#wake = undefined
   }
-}
 
-function hasHoles(segments: Segment[]): boolean {
-  return segments.some(segment => segment.kind === 'gap' && (segment.reason === 'hole' || segment.reason === 'empty'))
-}
-
-function topicsOf(lanes: Lane[]): FetchParams['topics'] {
-  const topics = new Map<string, FetchParams['topics'][number]>()
-  for (const lane of lanes) {
-    const { topic, topicId, partition } = lane.source
-    let entry = topics.get(topicId)
-    if (!entry) {
-      entry = { topic, topicId, partitions: [] }
-      topics.set(topicId, entry)
-    }
-    entry.partitions.push({
-      partition,
-      fetchOffset: lane.position,
-      lastFetchedEpoch: lane.leaderEpoch,
-      maxBytes: PARTITION_BYTES
+  /** Whatever happens, except for the end. */
+  async #pause(ms: number): Promise<void> {
+    if (this.#stopped || ms <= 0) return
+    await new Promise<void>(resolve => {
+      const timer = setTimeout(resolve, ms)
+      this.#endPause = () => {
+        clearTimeout(timer)
+        resolve()
+      }
     })
+    this.#endPause = undefined
   }
-  return [...topics.values()]
 }

@@ -1,49 +1,72 @@
 import { TwinlogError, toTwinlogError } from '../errors.js'
 import type { ClusterClient } from '../kafka/cluster.js'
 import type { BrokerConnection } from '../kafka/connection.js'
-import { type ProduceParams, produceRequest } from '../kafka/requests/produce.js'
+import { type ProduceParams, type ProduceResponse, produceRequest } from '../kafka/requests/produce.js'
 import type { Logger } from '../logger.js'
 import { watchLeaders } from '../lineage/leader-watch.js'
-import type { Lane } from './lane.js'
-import type { Send } from './lane-buffer.js'
+import type { AppendedLane } from './fetched-lane.js'
+import { ReadyLanes, type Sending } from './ready-lanes.js'
 
 const REQUEST_BYTES = 8 << 20
 /** Produce requests on one connection that have not been answered. A lane has at most five batches among them. */
 const REQUESTS_IN_FLIGHT = 5
 /** What replicas that are slower than this do is waited for by the recovery, which knows what was appended. */
 const PRODUCE_TIMEOUT_MS = 5_000
+const REQUEST_TIMED_OUT = 7
 const RETRY_MS = 100
 const ANSWER_GRACE_MS = 3_000
 const LONGEST_ANSWER_MS = 60_000
 /** Of a link that is not dead. */
 const SLOWEST_BYTES_PER_MS = 500
 
+export interface AppenderEvents {
+  throttled(throttleMs: number): void
+  /** The lane's replicas are slow: all others of this connection wait for it. */
+  slow(lane: AppendedLane): void
+}
+
 /**
  * Appends for lanes whose target leader is one broker, over one connection. Lanes stay on their connection, so that their
- * batches arrive in order; each request takes at most one batch of each lane (a broker's rule).
+ * batches arrive in order; each request takes at most one batch of each lane (a broker's rule). Only lanes that were kicked are looked at.
  */
 export class TargetAppender {
   readonly nodeId: number
-  readonly lanes = new Set<Lane>()
+  readonly #lanes = new Map<AppendedLane, number>()
+  readonly #ready = new ReadyLanes()
   readonly #cluster: ClusterClient
   readonly #logger: Logger
+  readonly #events: AppenderEvents | undefined
   #connection: BrokerConnection | undefined
   #connecting: Promise<void> | undefined
   #inFlight = 0
   #bytesInFlight = 0
   #scheduled = false
   #stopped = false
-  #rotation = 0
 
-  constructor(o: { nodeId: number; cluster: ClusterClient; logger: Logger }) {
+  constructor(o: { nodeId: number; cluster: ClusterClient; logger: Logger; events?: AppenderEvents | undefined }) {
     this.nodeId = o.nodeId
     this.#cluster = o.cluster
     this.#logger = o.logger
+    this.#events = o.events
   }
 
-  /** Something may be ready: gathered a moment later, so that all lanes that became ready together share a request. */
-  kick(): void {
-    if (this.#scheduled || this.#stopped) return
+  add(lane: AppendedLane, priority = 1): void {
+    this.#lanes.set(lane, priority)
+    this.kick(lane)
+  }
+
+  /** Only when nothing of the lane is on its way. */
+  remove(lane: AppendedLane): void {
+    this.#lanes.delete(lane)
+    this.#ready.remove(lane)
+  }
+
+  /** The lane may have something: gathered a moment later, so that all lanes that became ready together share a request. */
+  kick(lane: AppendedLane): void {
+    const priority = this.#lanes.get(lane)
+    if (priority === undefined || this.#stopped) return
+    this.#ready.add(lane, priority)
+    if (this.#scheduled) return
     this.#scheduled = true
     setImmediate(() => {
       this.#scheduled = false
@@ -57,13 +80,13 @@ export class TargetAppender {
   }
 
   #pump(): void {
-    while (!this.#stopped && this.#inFlight < REQUESTS_IN_FLIGHT && this.#hasWork()) {
+    while (!this.#stopped && this.#inFlight < REQUESTS_IN_FLIGHT && this.#ready.any) {
       const connection = this.#connection
       if (!connection || connection.closed) {
         this.#connect()
         return
       }
-      const sends = this.#gather()
+      const sends = this.#ready.gather(REQUEST_BYTES)
       if (sends.length === 0) return
       void this.#send(connection, sends)
     }
@@ -74,7 +97,7 @@ export class TargetAppender {
     const stopWatch = watchLeaders({
       cluster: this.#cluster,
       nodeId: this.nodeId,
-      partitions: [...this.lanes].map(lane => lane.target),
+      partitions: [...this.#lanes.keys()].map(lane => lane.target),
       moved: () => this.#giveUp(this.#silent())
     })
     this.#connecting = this.#cluster.openConnection(this.nodeId).then(
@@ -83,7 +106,7 @@ export class TargetAppender {
         this.#connecting = undefined
         if (this.#stopped) return connection.destroy()
         this.#connection = connection
-        for (const lane of this.lanes) lane.connectionChanged()
+        for (const lane of this.#lanes.keys()) lane.connectionChanged()
         this.#pump()
       },
       (error: unknown) => {
@@ -104,27 +127,7 @@ export class TargetAppender {
   /** Whoever waits for this broker looks for its leader anew, and may come back. */
   #giveUp(error: TwinlogError): void {
     if (this.#stopped) return
-    for (const lane of [...this.lanes]) if (lane.settled) lane.unreachable(error)
-  }
-
-  #hasWork(): boolean {
-    for (const lane of this.lanes) if (lane.peek()) return true
-    return false
-  }
-
-  #gather(): { lane: Lane; send: Send }[] {
-    const lanes = [...this.lanes]
-    const sends: { lane: Lane; send: Send }[] = []
-    let bytes = 0
-    for (let index = 0; index < lanes.length && bytes < REQUEST_BYTES; index++) {
-      const lane = lanes[(index + this.#rotation) % lanes.length] as Lane
-      const next = lane.peek()
-      if (!next) continue
-      bytes += next.batch.bytes.length
-      sends.push({ lane, send: lane.take() })
-    }
-    this.#rotation = lanes.length === 0 ? 0 : (this.#rotation + 1) % lanes.length
-    return sends
+    for (const lane of [...this.#lanes.keys()]) if (lane.settled) lane.unreachable(error)
   }
 
   #silent(): TwinlogError {
@@ -132,7 +135,7 @@ export class TargetAppender {
     return new TwinlogError('TWINLOG_UNREACHABLE', message, { cluster: this.#cluster.alias, retriable: true })
   }
 
-  async #send(connection: BrokerConnection, sends: { lane: Lane; send: Send }[]): Promise<void> {
+  async #send(connection: BrokerConnection, sends: Sending[]): Promise<void> {
     const bytes = sends.reduce((sum, { send }) => sum + send.batch.bytes.length, 0)
     this.#inFlight += 1
     this.#bytesInFlight += bytes
@@ -143,23 +146,12 @@ export class TargetAppender {
       moved: () => connection.destroy(this.#silent())
     })
     try {
-      const request = produceRequest({ acks: -1, timeoutMs: PRODUCE_TIMEOUT_MS, topics: topicsOf(sends) })
+      const transactionalId = sends[0]?.send.transactionalId
+      const topics = topicsOf(sends)
+      const request = produceRequest({ acks: -1, timeoutMs: PRODUCE_TIMEOUT_MS, transactionalId, topics })
       const answer = await connection.send(request, { timeoutMs: answerTimeoutMs(this.#bytesInFlight) })
-      const results = new Map(
-        answer.partitions.map(result => [`${result.topicId}/${result.topic}/${result.partition}`, result])
-      )
-      for (const { lane, send } of sends) {
-        const { topic, topicId, partition } = lane.target
-        const result = results.get(`${topicId}/${topic}/${partition}`)
-        if (result) lane.answered(send, result)
-        else
-          lane.unanswered(
-            send,
-            new TwinlogError('TWINLOG_PROTOCOL', `the broker left ${topic}-${partition} out of its answer`, {
-              retriable: true
-            })
-          )
-      }
+      if (answer.throttleMs > 0) this.#events?.throttled(answer.throttleMs)
+      this.#deliver(sends, answer)
     } catch (error) {
       // A time-out settles nothing: only when the connection is gone can nothing of this request follow later batches.
       connection.destroy()
@@ -177,6 +169,24 @@ export class TargetAppender {
       this.#pump()
     }
   }
+
+  #deliver(sends: Sending[], answer: ProduceResponse): void {
+    const results = new Map(
+      answer.partitions.map(result => [`${result.topicId}/${result.topic}/${result.partition}`, result])
+    )
+    for (const { lane, send } of sends) {
+      const { topic, topicId, partition } = lane.target
+      const result = results.get(`${topicId}/${topic}/${partition}`)
+      if (result?.errorCode === REQUEST_TIMED_OUT) this.#events?.slow(lane)
+      if (result) lane.answered(send, result)
+      else lane.unanswered(send, leftOut(topic, partition))
+    }
+  }
+}
+
+function leftOut(topic: string, partition: number): TwinlogError {
+  const message = `the broker left ${topic}-${partition} out of its answer`
+  return new TwinlogError('TWINLOG_PROTOCOL', message, { topic, partition, retriable: true })
 }
 
 /** A dead link must be noticed soon, a slow one that carries megabytes must not be taken for dead. */
@@ -184,7 +194,7 @@ function answerTimeoutMs(bytesInFlight: number): number {
   return Math.min(LONGEST_ANSWER_MS, PRODUCE_TIMEOUT_MS + ANSWER_GRACE_MS + bytesInFlight / SLOWEST_BYTES_PER_MS)
 }
 
-function topicsOf(sends: { lane: Lane; send: Send }[]): ProduceParams['topics'] {
+function topicsOf(sends: Sending[]): ProduceParams['topics'] {
   const topics = new Map<string, ProduceParams['topics'][number]>()
   for (const { lane, send } of sends) {
     const { topic, topicId, partition } = lane.target

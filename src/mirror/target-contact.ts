@@ -7,13 +7,13 @@ const LONG_SILENCE_MS = 60 * 60 * 1000
  * told where the lane ends. Pure arithmetic on times that it is given.
  */
 export class TargetContact {
-  readonly #expirationMs: number
+  /** The target forgets a producer this long after the time stamp of its last batch. */
+  expirationMs: number
   #lastTimestampMs = 0
   #contactAtMs = 0
 
-  /** `expirationMs`: the target forgets a producer this long after the time stamp of its last batch. */
   constructor(expirationMs: number) {
-    this.#expirationMs = expirationMs
+    this.expirationMs = expirationMs
   }
 
   /** The target was asked where the lane ends. */
@@ -30,13 +30,13 @@ export class TargetContact {
 
   /** The broker forgets a producer by the time stamp of its last batch. */
   mayBeForgotten(now: number): boolean {
-    return now - this.#lastTimestampMs > this.#expirationMs * 0.75
+    return now - this.#lastTimestampMs > this.expirationMs * 0.75
   }
 
   /** After a silence: another owner may have gone on and been forgotten, or a fence's marker may have been. */
   mustAskFirst(now: number): boolean {
     const silenceMs = now - this.#contactAtMs
-    if (this.mayBeForgotten(now)) return silenceMs > Math.min(FORGET_CHECK_MS, this.#expirationMs / 4)
+    if (this.mayBeForgotten(now)) return silenceMs > Math.min(FORGET_CHECK_MS, this.expirationMs / 4)
     return silenceMs > LONG_SILENCE_MS
   }
 }

@@ -58,16 +58,30 @@ export class LaneDirectory {
     )
   }
 
-  /** `known`: whether the map answers already; then it is not refreshed more often than once a second. */
+  /**
+   * The lane of a source partition that a consumer follows: the one to the partition's own target. Where a transform sends all its records
+   * to one other place, it is that one's. `known`: whether the map answers already; then it is not refreshed more often than once a second.
+   */
   async find(topic: string, partition: number, known: (map: LaneMap) => boolean): Promise<LaneLookup> {
     const state = await this.state()
     if (!state) return { kind: 'unknown', reason: 'state-lost' }
-    let lane = await this.#laneOf(state, topic, partition)
-    if (typeof lane === 'string') {
+    let lanes = await this.#lanesOf(state, topic, partition)
+    if (typeof lanes === 'string') {
       await state.refresh()
-      lane = await this.#laneOf(state, topic, partition)
+      lanes = await this.#lanesOf(state, topic, partition)
     }
-    if (typeof lane === 'string') return { kind: 'unknown', reason: lane }
+    if (typeof lanes === 'string') return { kind: 'unknown', reason: lanes }
+    const main = lanes.find(({ birth }) => birth?.targetTopic === topic && birth.targetPartition === partition)
+    const routed = lanes.filter(lane => lane !== main)
+    const first = main ?? routed[0]
+    if (!first) return { kind: 'unknown', reason: 'topic' }
+    const lookup = await this.#lookUp(state, first, known)
+    const [only] = routed
+    const isEmpty = lookup.kind === 'lane' && lookup.map.end.next === first.birth?.first
+    return only && only !== first && routed.length === 1 && isEmpty ? this.#lookUp(state, only, known) : lookup
+  }
+
+  async #lookUp(state: LinkState, lane: LaneState, known: (map: LaneMap) => boolean): Promise<LaneLookup> {
     const birth = lane.birth
     if (!birth) return { kind: 'unknown', reason: 'state-lost' }
     const entry = this.#maps.get(lane.key)
@@ -76,20 +90,24 @@ export class LaneDirectory {
     return { kind: 'lane', map, topic: birth.targetTopic, partition: birth.targetPartition }
   }
 
-  async #laneOf(
+  /** Lanes of the source partition whose target topics are those of now, one for each target partition. */
+  async #lanesOf(
     state: LinkState,
     topic: string,
     partition: number
-  ): Promise<LaneState | 'topic' | 'partition' | 'topic-recreated'> {
+  ): Promise<LaneState[] | 'topic' | 'partition' | 'topic-recreated'> {
     const ofTopic = [...state.lanes].filter(lane => lane.birth?.sourceTopic === topic)
     if (ofTopic.length === 0) return 'topic'
     const candidates = ofTopic.filter(lane => lane.birth?.sourcePartition === partition)
     if (candidates.length === 0) return 'partition'
-    const newest = candidates.at(-1) as LaneState
-    const targetTopic = newest.birth?.targetTopic ?? topic
-    const targetId = (await this.#targetTopicId(targetTopic)) ?? ''
-    const current = candidates.findLast(lane => lane.birth?.targetTopicId === targetId)
-    return current ?? 'topic-recreated'
+    // The newest of each target partition: what came before copied a source topic that was deleted since.
+    const newest = new Map<string, LaneState>()
+    for (const lane of candidates) {
+      const { birth } = lane
+      if (!birth || (await this.#targetTopicId(birth.targetTopic)) !== birth.targetTopicId) continue
+      newest.set(`${birth.targetTopic}/${birth.targetPartition}`, lane)
+    }
+    return newest.size === 0 ? 'topic-recreated' : [...newest.values()]
   }
 
   readonly #topicIds = new Map<string, { id: string | undefined; at: number }>()

@@ -21,6 +21,9 @@ export interface EncodeBatchInput {
   transactional?: boolean | undefined
 }
 
+/** What the deltas of a batch count from. */
+type Base = Pick<DecodedRecord, 'offset' | 'timestamp'>
+
 /** A CreateTime batch of these records. */
 export function encodeBatch(input: EncodeBatchInput): Buffer {
   const { records, compression = 'none' } = input
@@ -33,7 +36,7 @@ export function encodeBatch(input: EncodeBatchInput): Buffer {
   let bound: number = BATCH.records
   for (const record of records) {
     if (record.timestamp > maxTimestamp) maxTimestamp = record.timestamp
-    bound += 30 + sizeOfFields(record)
+    bound += recordBound(record)
   }
   const bytes = Buffer.allocUnsafe(bound)
   let end: number = BATCH.records
@@ -88,6 +91,9 @@ export function finishBatch(plain: Buffer, header: BatchHeader): Buffer {
 
 const sizeOfBytes = (data: Buffer | null): number => (data === null ? 1 : sizeOfVarint(data.length) + data.length)
 
+/** Bytes that surely hold an encoded record. */
+export const recordBound = (record: DecodedRecord): number => 30 + sizeOfFields(record)
+
 /** Size of a record behind its offset delta. */
 function sizeOfFields(record: DecodedRecord): number {
   let size = sizeOfBytes(record.key) + sizeOfBytes(record.value) + sizeOfVarint(record.headers.length)
@@ -95,7 +101,8 @@ function sizeOfFields(record: DecodedRecord): number {
   return size
 }
 
-function writeRecord(bytes: Buffer, start: number, record: DecodedRecord, first: DecodedRecord): number {
+/** Writes a record whose deltas count from `first`, and returns the position behind it. */
+export function writeRecord(bytes: Buffer, start: number, record: DecodedRecord, first: Base): number {
   const timestampDelta = BigInt.asIntN(64, record.timestamp - first.timestamp)
   const offsetDelta = Number(record.offset - first.offset)
   const length = 1 + sizeOfVarlongBig(timestampDelta) + sizeOfVarint(offsetDelta) + sizeOfFields(record)

@@ -6,8 +6,10 @@ import { BatchRewriter, compressPlanned, rewrittenBound, slicePlanned } from './
 import type { BatchView, CompressionName, PlannedBatch, Segment } from './types.js'
 
 export interface PlanOptions {
-  /** Target's limit for a batch (`max.message.bytes`). Only batches that are written anew obey; a passed one is the target's to judge. */
+  /** Target's limit for a batch (`max.message.bytes`). Larger ones are split; a single record that is too large is the target's to judge. */
   maxBatchBytes: number
+  /** What is put together grows up to this, below `maxBatchBytes`. @defaultValue `maxBatchBytes` */
+  preferredBatchBytes?: number | undefined
   /** Neighbouring source batches below this size are put together. 0: never. */
   coalesceBelowBytes: number
 }
@@ -25,7 +27,7 @@ type DataSegment = Extract<Segment, { kind: 'data' }>
 /** What a rewritten record usually grows by: enough to be right nearly always, since a batch that got too big is split. */
 const LIKELY_GROWTH_PER_RECORD = 6
 
-/** Compressed neighbours are put together up to this many times `maxBatchBytes` of decompressed data. */
+/** Compressed neighbours are put together up to this many times the preferred size of decompressed data. */
 const DECOMPRESSED_FACTOR = 4
 
 /**
@@ -58,7 +60,7 @@ export function neededCodecs(segments: readonly Segment[], options?: PlanOptions
   const names = new Set<CompressionName>()
   for (const segment of segments) {
     if (segment.kind !== 'data') continue
-    if (options !== undefined && canPass(segment) && !isSmall(segment, options)) continue
+    if (options !== undefined && !isSmall(segment, options) && passes(segment, options)) continue
     names.add(compressionOf(segment.batch.attributes))
   }
   names.delete('none')
@@ -83,6 +85,10 @@ function canPass({ batch, from, to }: DataSegment): boolean {
   return isDense(batch) && from === batch.baseOffset && to === batch.nextOffset && !isLogAppendTime(batch.attributes)
 }
 
+/** ... and the target takes them, or they can't be split. */
+const passes = (segment: DataSegment, options: PlanOptions): boolean =>
+  canPass(segment) && (segment.batch.bytes.length <= options.maxBatchBytes || segment.batch.count === 1)
+
 const isSmall = (segment: DataSegment, options: PlanOptions): boolean =>
   segment.batch.bytes.length < options.coalesceBelowBytes
 
@@ -102,20 +108,33 @@ class Planner {
   }
 
   add(segment: DataSegment): void {
-    if (!isSmall(segment, this.#options)) {
-      this.flush()
-      this.#emit([segment])
+    const { batch } = segment
+    if (segment.cut === true) this.flush()
+    // What is left of a batch after something was carved out of it stays together: it is opened once.
+    if (this.#run.at(-1)?.batch === batch) {
+      this.#run.push(segment)
       return
     }
-    const codec = compressionOf(segment.batch.attributes)
-    const bytes = likelySize(segment.batch, codec)
-    if (codec !== this.#runCodec || this.#runBytes + bytes > this.#options.maxBatchBytes) this.flush()
+    if (!isSmall(segment, this.#options)) {
+      this.flush()
+      this.#run.push(segment)
+      this.#runBytes = Number.POSITIVE_INFINITY
+      return
+    }
+    const codec = compressionOf(batch.attributes)
+    const bytes = likelySize(batch, codec)
+    if (codec !== this.#runCodec || this.#runBytes + bytes > this.#preferredBytes) this.flush()
     if (this.#run.length === 0) {
       this.#runBytes = BATCH.records
       this.#runCodec = codec
     }
     this.#run.push(segment)
     this.#runBytes += bytes
+  }
+
+  get #preferredBytes(): number {
+    const { maxBatchBytes, preferredBatchBytes = maxBatchBytes } = this.#options
+    return Math.min(preferredBatchBytes, maxBatchBytes)
   }
 
   flush(): void {
@@ -127,21 +146,23 @@ class Planner {
   }
 
   #emit(run: DataSegment[]): void {
-    const limit = this.#options.maxBatchBytes * DECOMPRESSED_FACTOR
+    const limit = this.#preferredBytes * DECOMPRESSED_FACTOR
     for (let start = 0; start < run.length; ) {
       const single = run[start] as DataSegment
-      if (start === run.length - 1 && canPass(single)) {
+      if (start === run.length - 1 && passes(single, this.#options)) {
         this.#pass(single)
         return
       }
       const payloads: Buffer[] = []
       let capacity = 0
-      for (let index = start; index < run.length && capacity <= limit; index++) {
+      for (let index = start; index < run.length; index++) {
         const { batch } = run[index] as DataSegment
-        assertCrc(batch)
-        const payload = payloadOf(batch)
+        const continues = index > start && run[index - 1]?.batch === batch
+        if (capacity > limit && !continues) break
+        if (!continues) assertCrc(batch)
+        const payload = continues ? (payloads.at(-1) as Buffer) : payloadOf(batch)
         payloads.push(payload)
-        capacity += rewrittenBound(batch, payload)
+        if (!continues) capacity += rewrittenBound(batch, payload)
       }
       this.#rewrite(run, start, payloads, capacity)
       start += payloads.length
@@ -168,7 +189,8 @@ class Planner {
       const { batch, from, to } = run[start + index] as DataSegment
       rewriter.append(batch, payloads[index] as Buffer, from, to)
     }
-    const planned = rewriter.finish(payloads.length > 1 ? 'coalesce' : 'rebuild')
+    const joined = run[start]?.batch !== run[start + payloads.length - 1]?.batch
+    const planned = rewriter.finish(joined ? 'coalesce' : 'rebuild')
     if (planned === null) return
     const codec = compressionOf((run[start] as DataSegment).batch.attributes)
     this.#pushWithinLimit(planned, codec)

@@ -33,6 +33,21 @@ export interface Codec {
   decompress(data: Buffer): Buffer
 }
 
+/** Why source offsets hold no record for a lane. */
+export type GapReason =
+  | 'marker'
+  | 'aborted'
+  | 'hole'
+  | 'empty'
+  /** A transform made nothing of it for this lane. */
+  | 'filtered'
+  /** Written on the source by a link whose records this one does not carry. */
+  | 'forwarded'
+  /** Left out by `onRecordError`. */
+  | 'dropped'
+  /** Gone from the source before it was copied. */
+  | 'lost'
+
 /** What a lane sees of the source log, in offset order, without holes: each offset is in exactly one segment. */
 export type Segment =
   | {
@@ -40,10 +55,15 @@ export type Segment =
       batch: BatchView /** first and one-past-last offset wanted of this batch */
       from: bigint
       to: bigint
+      /** A planned batch must not reach over this segment's beginning. */
+      cut?: boolean | undefined
     }
-  | { kind: 'gap'; from: bigint; to: bigint; reason: 'marker' | 'aborted' | 'hole' | 'empty' }
+  | { kind: 'gap'; from: bigint; to: bigint; reason: GapReason }
 
-/** Source offsets [from, to) that hold no record for us; `index` = how many records of the planned batch lie before the gap. */
+/**
+ * Source offsets [from, to) that hold no record for us; `index` = how many records of the planned batch lie before the gap.
+ * An expansion has `to` = `from` - 1: the record at `index` (> 0) comes from the same source offset as the one before it.
+ */
 export interface GapInBatch {
   index: number
   from: bigint
@@ -62,7 +82,7 @@ export interface PlannedBatch {
   from: bigint
   /** Source offset after the last record. */
   to: bigint
-  /** Gaps before a record of this batch, in order. Index 0 = directly before the first record. */
+  /** Gaps before a record of this batch, and expansions, in order. Index 0 = directly before the first record. */
   gaps: GapInBatch[]
   maxTimestamp: bigint
   /** Highest partition leader epoch of the source batches in it. */

@@ -46,6 +46,16 @@ export function assertPositiveInteger(path: string, value: unknown): asserts val
     throw new InvalidOptionError(path, 'must be a positive whole number')
 }
 
+export function assertOneOf<T extends string>(path: string, value: unknown, choices: readonly T[]): asserts value is T {
+  if (choices.includes(value as T)) return
+  throw new InvalidOptionError(path, `must be ${choices.map(choice => JSON.stringify(choice)).join(' or ')}`)
+}
+
+export function assertTopicName(path: string, value: unknown): asserts value is string {
+  if (typeof value !== 'string' || !/^[a-zA-Z0-9._-]{1,249}$/.test(value) || value === '.' || value === '..')
+    throw new InvalidOptionError(path, `${JSON.stringify(value)} is not a legal topic name`)
+}
+
 export function assertLogger(path: string, value: unknown): asserts value is Logger {
   if (!isLogger(value)) throw new InvalidOptionError(path, 'must have debug, info, warn and error (pino fits)')
 }

@@ -9,7 +9,7 @@ describe('trouble between the clusters', () => {
   let bed: Bed
 
   beforeAll(async () => {
-    bed = await startBed({ targetBrokers: 1 })
+    bed = await startBed({})
   })
 
   afterAll(async () => {

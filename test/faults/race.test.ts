@@ -9,7 +9,7 @@ describe('two mirror processes race for the same lanes', () => {
   let bed: Bed
 
   beforeAll(async () => {
-    bed = await startBed({ targetBrokers: 1 })
+    bed = await startBed({})
   })
 
   afterAll(async () => {

@@ -4,7 +4,7 @@ import { Kafka } from 'kafkajs'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import type { ClusterConfig } from '../../src/kafka/types.js'
 import { describeProducersRequest } from '../../src/kafka/requests/describe-producers.js'
-import { fencePartitions, initLinkProducer } from '../../src/lineage/fence.js'
+import { fencePartitions, initLinkProducer, linkTransactionalId } from '../../src/lineage/fence.js'
 import { LinkState } from '../../src/lineage/link-state.js'
 import { closeLanes } from '../../src/lineage/promotion.js'
 import { OffsetTranslator } from '../../src/offsets/translator.js'
@@ -188,7 +188,12 @@ describe('M4: a marker of a new epoch shuts out the old one, in its partition on
       ).toMatchObject({ errorCode: 0 })
     }
     const partitions = [0, 2].map(partition => ({ topic: 'm4-raw', partition }))
-    const fence = await fencePartitions({ cluster, link, partitions, logger: silent })
+    const fence = await fencePartitions({
+      cluster,
+      transactionalId: linkTransactionalId(link),
+      partitions,
+      logger: silent
+    })
     // Nothing is waited for here: the marker has to be there when the fence says so.
     const node = cluster.leaderOf('m4-raw', 0)?.nodeId ?? -1
     const shown = await cluster.send(
@@ -241,7 +246,7 @@ describe('M4: a marker of a new epoch shuts out the old one, in its partition on
     await mirror.caughtUp({ timeoutMs: 20_000 })
     await fencePartitions({
       cluster: await bed.client(west),
-      link: 'm4',
+      transactionalId: linkTransactionalId('m4'),
       partitions: [{ topic: 'm4', partition: 0 }],
       logger: silent
     })

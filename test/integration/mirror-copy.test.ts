@@ -467,45 +467,45 @@ describe('pause, status, caughtUp', () => {
 })
 
 describe('what is refused or stops, and leaves the others alone', () => {
-  it('compacted topics and records that are too old: failed with TWINLOG_UNSUPPORTED, nothing written, the others go on', async () => {
-    await bed.createTopic(east, 'refused.compacted', 1, { 'cleanup.policy': 'compact' })
-    await bed.createTopic(east, 'refused.both', 1, { 'cleanup.policy': 'compact,delete' })
-    await bed.createTopic(east, 'refused.old', 2)
-    await bed.createTopic(east, 'refused.fine')
-    await bed.append(east, 'refused.compacted', [{ key: 'a', value: '1' }])
-    await bed.append(east, 'refused.both', [{ key: 'a', value: '1' }])
-    await bed.append(east, 'refused.old', [{ value: 'old', timestamp: Date.now() - 2 * 86_400_000 }])
-    await bed.append(east, 'refused.old', numbered('young', 3), { partition: 1 })
-    await bed.append(east, 'refused.fine', numbered('r', 3))
-    const { mirror, laneIs, events } = await bed.mirror({ link: 'refused', topics: /refused\..*/ })
-    for (const topic of ['refused.compacted', 'refused.both', 'refused.old']) {
-      const lane = await laneIs(topic, 'failed')
-      expect(lane.error).toMatchObject({ code: 'TWINLOG_UNSUPPORTED', retriable: false })
-      expect(lane.why).toContain(topic)
+  it('compacted topics and records that are too old for plain batches are copied behind a fence; the others need none', async () => {
+    await bed.createTopic(east, 'guards.compacted', 1, { 'cleanup.policy': 'compact' })
+    await bed.createTopic(east, 'guards.both', 1, { 'cleanup.policy': 'compact,delete' })
+    await bed.createTopic(east, 'guards.old', 2)
+    await bed.createTopic(east, 'guards.fine')
+    await bed.append(east, 'guards.compacted', [{ key: 'a', value: '1' }])
+    await bed.append(east, 'guards.both', [{ key: 'a', value: '1' }])
+    await bed.append(east, 'guards.old', [{ value: 'old', timestamp: Date.now() - 2 * 86_400_000 }])
+    await bed.append(east, 'guards.old', numbered('young', 3), { partition: 1 })
+    await bed.append(east, 'guards.fine', numbered('r', 3))
+    const { mirror, lane, events } = await bed.mirror({ link: 'guards', topics: /guards\..*/ })
+    await mirror.caughtUp({ timeoutMs: 20_000 })
+    expect(events['lane:failed']).toEqual([])
+    for (const topic of ['guards.compacted', 'guards.both']) {
+      expect(lane(topic)).toMatchObject({ guard: 'fenced', guardWhy: 'the source topic is compacted' })
+      await expectEqual(topic, { count: 1 })
     }
-    expect(events['lane:failed'].map(({ topic }) => topic).sort()).toEqual([
-      'refused.both',
-      'refused.compacted',
-      'refused.old'
-    ])
-    await laneIs('refused.fine', 'caught-up')
-    await laneIs('refused.old', 'caught-up', 1)
-    await expectEqual('refused.fine', { count: 3 })
-    expect(await bed.batches(west, 'refused.old', 0)).toEqual([])
-    expect(await bed.batches(west, 'refused.old', 1)).not.toEqual([])
-    expect(await bed.topics(west)).not.toContain('refused.compacted')
-    await expect(mirror.caughtUp()).rejects.toMatchObject({ code: 'TWINLOG_NOT_CAUGHT_UP' })
-    expect(JSON.stringify(mirror.status())).toContain('TWINLOG_UNSUPPORTED')
+    expect(lane('guards.old')).toMatchObject({ guard: 'transactional' })
+    expect(lane('guards.old', 1).guard).toBe('stable')
+    expect(lane('guards.fine').guard).toBe('stable')
+    expect(lane('guards.fine').guardWhy).toBeUndefined()
+    await expectEqual('guards.old', { count: 4 })
+    await expectEqual('guards.fine', { count: 3 })
+    expect((await bed.batches(west, 'guards.old', 1)).some(batch => batch.control)).toBe(false)
   })
 
-  it('records that grow old behind young ones stop the lane where they begin', async () => {
+  it('records that grow old behind young ones, and young ones behind them', async () => {
     await bed.createTopic(east, 'aged')
     await bed.append(east, 'aged', numbered('young', 4))
-    const { mirror, laneIs } = await bed.mirror({ link: 'aged', topics: 'aged' })
+    const { mirror, lane } = await bed.mirror({ link: 'aged', topics: 'aged' })
     await mirror.caughtUp({ timeoutMs: 10_000 })
+    expect(lane('aged').guard).toBe('stable')
     await bed.append(east, 'aged', [{ value: 'old', timestamp: Date.now() - 2 * 86_400_000 }])
-    expect((await laneIs('aged', 'failed')).error).toMatchObject({ code: 'TWINLOG_UNSUPPORTED', offset: 4n })
-    expect((await bed.bounds(west, 'aged')).end).toBe(4n)
+    await mirror.caughtUp({ timeoutMs: 10_000 })
+    expect(lane('aged').guard).toBe('transactional')
+    await bed.append(east, 'aged', numbered('young', 4, 4))
+    await mirror.caughtUp({ timeoutMs: 10_000 })
+    expect(lane('aged').guard).toBe('fenced')
+    await expectEqual('aged', { count: 9 })
   })
 
   it('records deleted before they were copied: TWINLOG_GAP, nothing is skipped', async () => {

@@ -14,7 +14,9 @@ FetchResponse => throttle_time_ms INT32, error_code INT16, session_id INT32, [re
       log_start_offset INT64, [aborted_transactions]?, preferred_read_replica INT32, records COMPACT_RECORDS?
       tag 0: diverging_epoch { epoch INT32, end_offset INT64 }; tag 1: current_leader { leader_id INT32, leader_epoch INT32 }
       aborted_transactions => producer_id INT64, first_offset INT64
-Sessions are not used: session_id 0, session_epoch −1.
+  forgotten_topics_data => topic COMPACT_STRING (12) | topic_id UUID (13), partitions [INT32]
+Sessions (KIP-227): session_id 0 with session_epoch 0 asks for one, session_epoch −1 for none; with an epoch above 0 the request
+holds only what has changed since the one before, and the answer only what is new. By topic id all along, or by name all along.
 */
 
 export interface FetchPartition {
@@ -27,12 +29,29 @@ export interface FetchPartition {
   maxBytes: number
 }
 
+/** Finds the other half of what an answer says about a topic. */
+export interface TopicLookup {
+  byId(topicId: string): TopicRef
+  byName(topic: string): TopicRef
+}
+
+export interface FetchSessionParams {
+  /** 0: there is none yet. With epoch 0 the broker closes the session of this id and opens another one. */
+  id: number
+  epoch: number
+  forgotten: (TopicRef & { partitions: number[] })[]
+  /** The answer is about all topics of the session, not only about those of this request. */
+  lookup: TopicLookup
+}
+
 export interface FetchParams {
   maxWaitMs: number
   minBytes: number
   maxBytes: number
   isolation: 'read_committed' | 'read_uncommitted'
   rackId?: string | undefined
+  /** Without one the request stands alone and names everything it asks for. */
+  session?: FetchSessionParams | undefined
   /** By topic id where the broker can (13) and every id is known, else by name. */
   topics: (TopicRef & { partitions: FetchPartition[] })[]
 }
@@ -62,7 +81,10 @@ export interface FetchedPartition {
 }
 
 export interface FetchResponse {
+  /** Of the request as a whole: sessions that the broker does not know, and the like. */
   errorCode: number
+  /** 0: the broker keeps no session for us. */
+  sessionId: number
   throttleMs: number
   partitions: FetchedPartition[]
 }
@@ -70,7 +92,9 @@ export interface FetchResponse {
 const BY_TOPIC_ID = 13
 
 export function fetchRequest(params: FetchParams): ApiRequest<FetchResponse> {
-  const byId = params.topics.every(topic => isTopicId(topic.topicId))
+  const { session } = params
+  const forgotten = session?.forgotten ?? []
+  const byId = [...params.topics, ...forgotten].every(topic => isTopicId(topic.topicId))
   return {
     apiKey: 1,
     apiName: 'Fetch',
@@ -81,8 +105,8 @@ export function fetchRequest(params: FetchParams): ApiRequest<FetchResponse> {
       writer.int32(-1).int32(params.maxWaitMs).int32(params.minBytes).int32(params.maxBytes)
       writer
         .int8(params.isolation === 'read_committed' ? 1 : 0)
-        .int32(0)
-        .int32(-1)
+        .int32(session?.id ?? 0)
+        .int32(session?.epoch ?? -1)
       writer.compactArray(params.topics, topic => {
         if (version >= BY_TOPIC_ID) writer.uuid(topic.topicId)
         else writer.compactString(topic.topic)
@@ -99,14 +123,18 @@ export function fetchRequest(params: FetchParams): ApiRequest<FetchResponse> {
         })
         writer.tags()
       })
-      writer.compactArray([], () => undefined)
+      writer.compactArray(forgotten, topic => {
+        if (version >= BY_TOPIC_ID) writer.uuid(topic.topicId)
+        else writer.compactString(topic.topic)
+        writer.compactArray(topic.partitions, partition => writer.int32(partition)).tags()
+      })
       writer.compactString(params.rackId ?? '').tags()
     },
     decode(reader, version) {
       const throttleMs = reader.throttle()
       const errorCode = reader.int16()
-      reader.int32()
-      const refs = new TopicRefs(params.topics)
+      const sessionId = reader.int32()
+      const refs = session?.lookup ?? new TopicRefs(params.topics)
       const partitions: FetchedPartition[] = []
       reader.compactArray(() => {
         const ref = version >= BY_TOPIC_ID ? refs.byId(reader.uuid()) : refs.byName(reader.compactString())
@@ -116,7 +144,7 @@ export function fetchRequest(params: FetchParams): ApiRequest<FetchResponse> {
         reader.tags()
       })
       reader.tags()
-      return { errorCode, throttleMs, partitions }
+      return { errorCode, sessionId, throttleMs, partitions }
     }
   }
 }

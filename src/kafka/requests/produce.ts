@@ -35,6 +35,8 @@ export interface ProducedPartition {
   logAppendTimeMs: bigint
   logStartOffset: bigint
   errorMessage: string | null
+  /** Places in the batch of records that the broker names as the reason. */
+  badRecords: number[]
   currentLeader?: CurrentLeader
 }
 
@@ -92,8 +94,9 @@ function readPartition(reader: Reader, { topic, topicId }: TopicRef): ProducedPa
   const baseOffset = reader.int64()
   const logAppendTimeMs = reader.int64()
   const logStartOffset = reader.int64()
+  const badRecords: number[] = []
   const recordErrors = reader.compactArray(() => {
-    reader.int32()
+    badRecords.push(reader.int32())
     const message = reader.compactNullableString()
     reader.tags()
     return message
@@ -109,7 +112,8 @@ function readPartition(reader: Reader, { topic, topicId }: TopicRef): ProducedPa
     baseOffset,
     logAppendTimeMs,
     logStartOffset,
-    errorMessage
+    errorMessage,
+    badRecords
   }
   reader.tags((tag, content) => {
     if (tag === 0) result.currentLeader = { nodeId: content.int32(), leaderEpoch: content.int32() }

@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { forgetDirectory, watchDirectory } from '../../support/children.js'
-import { type KafkaCluster, startKafka } from '../../support/kafka.js'
+import { type KafkaCluster, type KafkaOptions, startKafka } from '../../support/kafka.js'
 import { type Proxy, startProxy } from '../../support/proxy.js'
 import { type Oracle, startOracle } from '../../support/oracle.js'
 
@@ -13,15 +13,27 @@ export interface Bed {
   oracle: Oracle
   /** Before each target broker, for those who come by the listener PROXIED. */
   proxies: Proxy[]
+  /** Before each source broker, likewise. */
+  sourceProxies: Proxy[]
   logDirectory: string
   stop(): Promise<void>
 }
 
-/** Listener of the target whose connections run through the bed's proxies. */
+/** Listener of both clusters whose connections run through the bed's proxies. */
 export const PROXIED = 'PROXIED'
 
-/** With three target brokers: replication 3, min ISR 2, and the preferred replica becomes leader again within 2 s. */
-export async function startBed(o: { targetBrokers: 1 | 3 }): Promise<Bed> {
+/** A target like this forgets a producer whose last record is older than five seconds. */
+export const FORGETFUL = { 'producer.id.expiration.ms': 5_000, 'producer.id.expiration.check.interval.ms': 500 }
+
+export interface BedOptions {
+  /** Default 1. With three: replication 3, min ISR 2, and the preferred replica becomes leader again within 2 s. */
+  sourceBrokers?: 1 | 3 | undefined
+  targetBrokers?: 1 | 3 | undefined
+  source?: Partial<KafkaOptions> | undefined
+  target?: Partial<KafkaOptions> | undefined
+}
+
+export async function startBed(o: BedOptions): Promise<Bed> {
   const kept = process.env.TWINLOG_FAULT_LOGS
   const logDirectory = kept ?? mkdtempSync(join(tmpdir(), 'twinlog-faults-'))
   if (kept === undefined) watchDirectory(logDirectory)
@@ -39,12 +51,13 @@ export async function startBed(o: { targetBrokers: 1 | 3 }): Promise<Bed> {
     forgetDirectory(logDirectory)
   }
   const properties = { 'leader.imbalance.check.interval.seconds': 2, 'leader.imbalance.per.broker.percentage': 0 }
-  const proxies: Proxy[] = []
-  const target = {
-    name: 'west',
-    brokers: o.targetBrokers,
-    properties,
-    listeners: [{ name: PROXIED, protocol: 'PLAINTEXT' as const }],
+  const cluster = (name: string, brokers: number, proxies: Proxy[], options: Partial<KafkaOptions> = {}): KafkaOptions => ({
+    name,
+    brokers,
+    ...(brokers > 1 && { heapMb: 256 }),
+    ...options,
+    properties: { ...properties, ...options.properties },
+    listeners: [{ name: PROXIED, protocol: 'PLAINTEXT' as const }, ...(options.listeners ?? [])],
     advertised: async (_broker: number, port: number, listener: string) => {
       if (listener !== PROXIED) return { host: '127.0.0.1', port }
       const proxy = await startProxy({ target: { host: '127.0.0.1', port } })
@@ -52,10 +65,12 @@ export async function startBed(o: { targetBrokers: 1 | 3 }): Promise<Bed> {
       started.push({ stop: () => proxy.close() })
       return proxy
     }
-  }
+  })
+  const proxies: Proxy[] = []
+  const sourceProxies: Proxy[] = []
   const results = await Promise.allSettled([
-    keep(startKafka({ name: 'east' }), cluster => cluster.stop()),
-    keep(startKafka(target), cluster => cluster.stop()),
+    keep(startKafka(cluster('east', o.sourceBrokers ?? 1, sourceProxies, o.source)), each => each.stop()),
+    keep(startKafka(cluster('west', o.targetBrokers ?? 1, proxies, o.target)), each => each.stop()),
     keep(startOracle(), oracle => oracle.close())
   ])
   const failed = results.find(result => result.status === 'rejected')
@@ -68,5 +83,5 @@ export async function startBed(o: { targetBrokers: 1 | 3 }): Promise<Bed> {
     KafkaCluster,
     Oracle
   ]
-  return { east, west, oracle, proxies, logDirectory, stop }
+  return { east, west, oracle, proxies, sourceProxies, logDirectory, stop }
 }

@@ -1,8 +1,10 @@
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { MirrorProcess } from '../../support/mirror-process.js'
+import { type ChildEvent, type ChildOptions, MirrorProcess } from '../../support/mirror-process.js'
 import type { ProduceOptions } from '../../support/oracle.js'
 import { type Bed, PROXIED } from './bed.js'
+import { randomFrom } from './random.js'
+import type { Verdict } from './judges.js'
 import type { Report } from './report.js'
 import { Timeline } from './timeline.js'
 
@@ -13,14 +15,23 @@ export interface CampaignOptions {
   bed: Bed
   seed: number
   partitions: number
-  /** Live load on the source until all faults are done. */
-  load: Load
-  /** How many mirror processes race for the same lanes. */
+  /** Live load on the source until all faults are done; several run at once. */
+  load?: Load | readonly Load[] | undefined
+  /** How many mirror processes copy the same lanes. */
   mirrors: number
+  /** Options of the Mirrors. Processes race for the lanes unless `workers` says otherwise. */
+  mirror?: Partial<Omit<ChildOptions, 'source' | 'target' | 'topics' | 'link'>> | undefined
+  /** One process at a time copies a lane: because it is shared out, or because it needs a fence. */
+  exclusive?: boolean | undefined
+  sourceConfigs?: Record<string, string> | undefined
   /** See ChildOptions. */
   targetLatencyMs?: number | undefined
-  /** The mirrors reach the target through the bed's proxies. */
+  /** The mirrors reach both clusters through the bed's proxies. */
   proxied?: boolean | undefined
+  /** Instead of a load: whatever writes to the source until it is told to stop. */
+  produce?: ((topic: string) => { stop(): Promise<unknown> }) | undefined
+  /** Instead of the oracle's comparison of both topics. */
+  judge?: ((topic: string) => Promise<Verdict>) | undefined
 }
 
 export interface Stage {
@@ -28,13 +39,19 @@ export interface Stage {
   mirrors: MirrorProcess[]
   timeline: Timeline
   random: () => number
-  /** Everybody says that it copies again. */
+  /** A process that is not running yet; its options go over those of the others. */
+  another(name: string, over?: Partial<ChildOptions>): MirrorProcess
+  /** Everybody (with `exclusive`: somebody for each lane) says that it copies again. */
   recovered(): Promise<void>
   /** Every lane has really moved on since this call. */
   progress(): Promise<void>
 }
 
 const CATCH_UP_MS = 90_000
+const COVER_MS = 60_000
+/** What a process said longer ago than this is no proof that it lives. */
+const FRESH_MS = 2_000
+const STATES_AT_WORK: readonly string[] = ['copying', 'caught-up']
 
 /** Load on the source, mirror processes, faults; then everything must be on the target, as the oracle sees it. */
 export async function runCampaign(o: CampaignOptions, inject: (stage: Stage) => Promise<void>): Promise<Report> {
@@ -42,50 +59,76 @@ export async function runCampaign(o: CampaignOptions, inject: (stage: Stage) => 
   const startedAt = Date.now()
   const topic = `${o.name.replaceAll(/[^a-z0-9]+/gi, '-')}-${seed}`
   const failures: string[] = []
+  const told = new Map<string, number>()
   const timeline = new Timeline()
-  await bed.oracle.createTopic({ cluster: bed.east.bootstrap, topic, partitions: o.partitions })
+  await bed.oracle.createTopic({
+    cluster: bed.east.bootstrap,
+    topic,
+    partitions: o.partitions,
+    ...(bed.east.brokers.length >= 3 && { replicationFactor: 3 }),
+    configs: { ...(bed.east.brokers.length >= 3 && { 'min.insync.replicas': '2' }), ...o.sourceConfigs }
+  })
   const replicated = bed.west.brokers.length >= 3
-  const options = {
-    source: bed.east.config('east'),
-    target: bed.west.config('west', o.proxied ? { brokers: bed.west.bootstrapOf(PROXIED) } : {}),
+  const through = (cluster: Bed['east'], alias: string) =>
+    cluster.config(alias, o.proxied ? { brokers: cluster.bootstrapOf(PROXIED) } : {})
+  const options: ChildOptions = {
+    source: through(bed.east, 'east'),
+    target: through(bed.west, 'west'),
     topics: topic,
     link: topic,
     createTopics: replicated ? { replicationFactor: 3, configs: { 'min.insync.replicas': '2' } } : true,
-    targetLatencyMs: o.targetLatencyMs
+    targetLatencyMs: o.targetLatencyMs,
+    workers: false,
+    ...o.mirror
   }
-  const mirrors = Array.from({ length: o.mirrors }, (_, index) => {
-    const name = `${topic}-${'ab'[index] ?? index}`
-    const events = {
-      status: timeline.sample.bind(timeline),
-      failed: (error: string) => failures.push(error)
-    }
-    return new MirrorProcess(name, { options, logFile: join(bed.logDirectory, `${name}.log`), events })
-  })
-  const load = bed.oracle.produce({ cluster: bed.east.bootstrap, topic, seed, ...o.load })
+  const events = {
+    status: timeline.sample.bind(timeline),
+    failed: (error: string) => failures.push(error),
+    told: ({ event }: ChildEvent) => void told.set(event, (told.get(event) ?? 0) + 1)
+  }
+  const all: MirrorProcess[] = []
+  const another = (letter: string, over: Partial<ChildOptions> = {}): MirrorProcess => {
+    const name = `${topic}-${letter}`
+    const logFile = join(bed.logDirectory, `${name}.log`)
+    const mirror = new MirrorProcess(name, { options: { ...options, ...over }, logFile, events })
+    all.push(mirror)
+    return mirror
+  }
+  const mirrors = Array.from({ length: o.mirrors }, (_, index) => another('abcdefgh'[index] ?? String(index)))
+  const loads = o.produce
+    ? [o.produce(topic)]
+    : [o.load ?? []].flat().map((load, index) =>
+        bed.oracle.produce({ cluster: bed.east.bootstrap, topic, seed: seed + index * 1_000, ...load })
+      )
   const recovered = async () => {
-    await Promise.all(mirrors.map(mirror => mirror.copying(o.partitions)))
+    if (o.exclusive) return covered(all, o.partitions)
+    await Promise.all(all.filter(mirror => mirror.running).map(mirror => mirror.copying(o.partitions)))
   }
   try {
     for (const mirror of mirrors) mirror.start()
     await recovered()
-    await inject({ topic, mirrors, timeline, random: randomFrom(seed), recovered, progress: () => timeline.progress() })
+    const stage = { topic, mirrors, timeline, random: randomFrom(seed), another, recovered }
+    await inject({ ...stage, progress: () => timeline.progress() })
     await recovered()
     timeline.loadEnds()
-    await load.stop()
-    await Promise.all(mirrors.map(mirror => mirror.caughtUp(CATCH_UP_MS)))
+    await Promise.all(loads.map(load => load.stop()))
+    await Promise.all(all.filter(mirror => mirror.running).map(mirror => mirror.caughtUp(CATCH_UP_MS)))
   } catch (error) {
     failures.push(error instanceof Error ? error.message : String(error))
-    await load.stop().catch(() => undefined)
+    await Promise.all(loads.map(load => load.stop().catch(() => undefined)))
   } finally {
-    await Promise.all(mirrors.map(mirror => (failures.length === 0 ? mirror.stop() : mirror.kill())))
+    await Promise.all(all.map(mirror => (failures.length === 0 ? mirror.stop() : mirror.kill())))
   }
   // A batch that was still on its way when its sender was killed may arrive now: it must not matter.
   await sleep(500)
-  const comparison = await bed.oracle.compare({
-    source: bed.east.bootstrap,
-    target: bed.west.bootstrap,
-    sourceTopic: topic
+  const compare = async (): Promise<Verdict> => ({
+    comparison: await bed.oracle.compare({
+      source: bed.east.bootstrap,
+      target: bed.west.bootstrap,
+      sourceTopic: topic
+    })
   })
+  const { comparison, note } = await (o.judge?.(topic) ?? compare())
   return {
     name: o.name,
     seed,
@@ -95,18 +138,23 @@ export async function runCampaign(o: CampaignOptions, inject: (stage: Stage) => 
     longestPauses: timeline.longestPauses(),
     deepest: timeline.deepest,
     recoveries: timeline.recoveries,
+    told,
+    note,
     failures
   }
 }
 
-/** Same seed, same campaign (mulberry32). */
-function randomFrom(seed: number): () => number {
-  let state = seed >>> 0
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0
-    let t = state
-    t = Math.imul(t ^ (t >>> 15), t | 1)
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61)
-    return ((t ^ (t >>> 14)) >>> 0) / 4_294_967_296
+/** For each lane some process that was heard of lately copies it. */
+async function covered(mirrors: readonly MirrorProcess[], partitions: number): Promise<void> {
+  const deadline = Date.now() + COVER_MS
+  for (;;) {
+    const fresh = mirrors.filter(({ running, sample }) => running && Date.now() - sample.at < FRESH_MS)
+    const lanes = fresh.flatMap(({ sample }) => sample.lanes.filter(lane => STATES_AT_WORK.includes(lane.state)))
+    if (new Set(lanes.map(({ partition }) => partition)).size >= partitions) return
+    if (Date.now() > deadline) {
+      const said = mirrors.map(({ name, sample }) => `${name}: ${JSON.stringify(sample.lanes)}`).join('; ')
+      throw new Error(`not every lane is copied after ${COVER_MS} ms: ${said}`)
+    }
+    await sleep(20)
   }
 }

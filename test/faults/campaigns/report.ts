@@ -14,12 +14,25 @@ export interface Report {
   deepest: number
   /** How often a lane stopped and asked the target where to go on: each race for a sequence that was lost, each fault that hit. */
   recoveries: number
+  /** Events of all mirrors, by name (not those about states). */
+  told: ReadonlyMap<string, number>
+  /** What else a judge has to say. */
+  note: string | undefined
   /** Lanes that failed, processes that ended by themselves, lanes that never caught up. */
   failures: string[]
 }
 
+/** Of so many lanes the longest pauses are told. */
+const MOST_LANES = 12
+
 /** The whole point: nothing failed, and the independent oracle finds the target equal to the source. */
 export function expectExact(report: Report): void {
+  expectClean(report)
+  expect(report.comparison.targetCount).toBe(report.comparison.sourceCount)
+}
+
+/** The same for copies that are not to be equal: their judge has counted what is wrong, by the same names. */
+export function expectClean(report: Report): void {
   const { comparison } = report
   console.log(describeReport(report))
   expect(report.failures, `seed ${report.seed}`).toEqual([])
@@ -31,7 +44,6 @@ export function expectExact(report: Report): void {
     outOfOrder: 0,
     altered: 0
   })
-  expect(comparison.targetCount).toBe(comparison.sourceCount)
   expect(comparison.sourceCount).toBeGreaterThan(0)
 }
 
@@ -50,8 +62,11 @@ function describeReport(report: Report): string {
       `${(atMs / 1000).toFixed(1).padStart(8)}  ${what.padEnd(44)} ${elected.padStart(13)}  ${String(stoodStillMs).padStart(14)}`
     )
   }
-  const pauses = report.longestPauses.map(({ partition, ms }) => `${partition}: ${ms}`)
-  lines.push(`longest pause of each lane in ms: ${pauses.join(', ')}`)
+  const longest = [...report.longestPauses].sort((a, b) => b.ms - a.ms)
+  const pauses = longest.slice(0, MOST_LANES).map(({ partition, ms }) => `${partition}: ${ms}`)
+  lines.push(`longest pause of each lane in ms: ${pauses.join(', ')}${longest.length > MOST_LANES ? ' …' : ''}`)
+  if (report.told.size > 0) lines.push(`told: ${[...report.told].map(([event, times]) => `${event} × ${times}`).join(', ')}`)
+  if (report.note !== undefined) lines.push(report.note)
   for (const failure of report.failures) lines.push(`FAILURE: ${failure}`)
   return `${lines.join('\n')}\n`
 }

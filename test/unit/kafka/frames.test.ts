@@ -86,11 +86,47 @@ describe('memory of large frames', () => {
     expect(pool.leaseOf(again)).not.toBe(lease)
   })
 
-  it('has no lease for small frames and for views of other memory', () => {
+  it('has a lease for each frame and none for views of other memory', () => {
     const pool = new FramePool()
-    expect(pool.leaseOf(pool.take(1000))).toBeUndefined()
     expect(pool.leaseOf(Buffer.alloc(10))).toBeUndefined()
     expect(pool.leaseOf(pool.take(300 * KB))?.covers(Buffer.alloc(10))).toBe(false)
+    const small = pool.take(1000)
+    expect(pool.leaseOf(small)).toMatchObject({ capacity: 1000 })
+    pool.leaseOf(small)?.release()
+    expect(pool.take(1000).buffer).not.toBe(small.buffer)
+  })
+
+  it('is not used again once a holder could not be certain that nobody reads it', () => {
+    const pool = new FramePool()
+    const frame = pool.take(900 * KB)
+    const lease = pool.leaseOf(frame)
+    let ended = 0
+    lease?.whenEnded(() => ended++)
+    lease?.whenEnded(() => ended++)
+    lease?.hold()
+    lease?.abandon()
+    expect(ended).toBe(0)
+    lease?.release()
+    expect(ended).toBe(2)
+    expect(pool.freeBytes).toBe(0)
+    expect(pool.take(900 * KB).buffer).not.toBe(frame.buffer)
+  })
+
+  it('is not given to frames that are much smaller: all of it counts while one view lives', () => {
+    const pool = new FramePool()
+    const large = pool.take(4096 * KB)
+    pool.leaseOf(large)?.release()
+    expect(pool.take(1024 * KB).buffer).not.toBe(large.buffer)
+    expect(pool.take(2048 * KB).buffer).toBe(large.buffer)
+  })
+
+  it('gives a copy a frame of its own', () => {
+    const pool = new FramePool()
+    const view = Buffer.from('some records')
+    const copy = pool.copyOf(view)
+    expect(copy.equals(view)).toBe(true)
+    expect(pool.leaseOf(copy)?.covers(copy)).toBe(true)
+    expect(pool.leaseOf(copy)?.covers(view)).toBe(false)
   })
 
   it('keeps a bounded amount of free memory', () => {

@@ -84,6 +84,7 @@ describe('Produce', () => {
           logAppendTimeMs: -1n,
           logStartOffset: 7n,
           errorMessage: 'bad; nok',
+          badRecords: [0],
           currentLeader: { nodeId: 2, leaderEpoch: 5 }
         }
       ]

@@ -3,7 +3,9 @@ import { Reader } from '../../../src/kafka/protocol/reader.js'
 import { Writer } from '../../../src/kafka/protocol/writer.js'
 import type { ApiRequest, ClusterMetadata } from '../../../src/kafka/types.js'
 import { TwinlogError } from '../../../src/errors.js'
+import { isTransactional, viewOf } from '../../../src/records/batch.js'
 import { FakePartition } from './fake-partition.js'
+import { FakeTransactions } from './fake-transactions.js'
 
 /** A cluster of one broker in memory, behind the same door as the real one: requests arrive encoded and are taken apart here. */
 export class FakeCluster {
@@ -20,6 +22,11 @@ export class FakeCluster {
     this.alias = alias
     this.topics = topics
     this.clusterId = `${alias}-cluster`
+  }
+
+  /** The transaction coordinator, shared as the topics are. */
+  get transactions(): FakeTransactions {
+    return FakeTransactions.of(this.topics)
   }
 
   get client(): ClusterClient {
@@ -117,6 +124,12 @@ export class FakeCluster {
         return this.#listOffsets(reader) as T
       case 'DescribeProducers':
         return this.#describeProducers(reader) as T
+      case 'InitProducerId':
+        return this.#initProducerId(reader) as T
+      case 'AddPartitionsToTxn':
+        return this.#addPartitionsToTxn(reader) as T
+      case 'EndTxn':
+        return this.#endTxn(reader) as T
       default:
         throw new Error(`the fake cluster does not know ${request.apiName}`)
     }
@@ -164,7 +177,7 @@ export class FakeCluster {
 
   async #produce(reader: Reader, byId: boolean) {
     const waiting: { log: FakePartition; end: bigint }[] = []
-    reader.compactNullableString()
+    const transactionalId = reader.compactNullableString()
     reader.int16()
     reader.int32()
     const partitions = reader
@@ -175,7 +188,11 @@ export class FakeCluster {
           const records = Buffer.from(reader.compactBytes())
           reader.tags()
           const log = this.partition(ref.topic, partition)
-          const result = log.produce(records)
+          const batch = viewOf(records)
+          const refused = isTransactional(batch.attributes)
+            ? this.transactions.refusal(transactionalId, batch.producerId, batch.producerEpoch, log)
+            : 0
+          const result = refused ? { errorCode: refused, baseOffset: -1n, logAppendTimeMs: -1n } : log.produce(records)
           waiting.push({ log, end: log.end })
           return { ...ref, partition, logStartOffset: -1n, errorMessage: null, ...result }
         })
@@ -226,6 +243,34 @@ export class FakeCluster {
       })
       .flat()
     return { partitions }
+  }
+
+  #initProducerId(reader: Reader) {
+    const transactionalId = reader.compactNullableString()
+    if (transactionalId === null) throw new Error('the fake cluster gives producer ids to transactional ids only')
+    return this.transactions.init(transactionalId)
+  }
+
+  #addPartitionsToTxn(reader: Reader) {
+    const transactionalId = reader.compactString()
+    const identity = { producerId: reader.int64(), epoch: reader.int16() }
+    const places = reader
+      .compactArray(() => {
+        const topic = reader.compactString()
+        const numbers = reader.compactInt32Array()
+        reader.tags()
+        return numbers.map(partition => ({ topic, partition }))
+      })
+      .flat()
+    const logs = places.map(({ topic, partition }) => this.partition(topic, partition))
+    const errorCode = this.transactions.add(transactionalId, identity, logs)
+    return { partitions: places.map(place => ({ ...place, errorCode })) }
+  }
+
+  #endTxn(reader: Reader) {
+    const transactionalId = reader.compactString()
+    const identity = { producerId: reader.int64(), epoch: reader.int16() }
+    return { errorCode: this.transactions.end(transactionalId, identity, reader.boolean()) }
   }
 
   #ref(reader: Reader, byId: boolean): { topic: string; topicId: string } {

@@ -1,4 +1,4 @@
-import { BATCH, viewOf } from '../../../src/records/batch.js'
+import { BATCH, isTransactional, viewOf } from '../../../src/records/batch.js'
 import { crc32c } from '../../../src/records/crc32c.js'
 import { encodeBatch } from '../../../src/records/encode.js'
 import type { DecodedRecord } from '../../../src/records/types.js'
@@ -21,6 +21,8 @@ export class FakePartition {
   responseBytes = Number.POSITIVE_INFINITY
   /** Offset at which an open transaction holds readers back. */
   openFrom: bigint | undefined
+  /** Open transactions: producer id → their first offset here. */
+  readonly transactions = new Map<bigint, bigint>()
   readonly aborted: { producerId: bigint; firstOffset: bigint; lastOffset: bigint }[] = []
   readonly producers = new Map<bigint, Producer>()
   #log: Buffer[] = []
@@ -30,7 +32,8 @@ export class FakePartition {
   }
 
   get lastStable(): bigint {
-    return this.openFrom !== undefined && this.openFrom < this.highWatermark ? this.openFrom : this.highWatermark
+    const open = [...this.transactions.values(), ...(this.openFrom === undefined ? [] : [this.openFrom])]
+    return open.reduce((lowest, offset) => (offset < lowest ? offset : lowest), this.highWatermark)
   }
 
   get batches(): readonly Buffer[] {
@@ -65,7 +68,11 @@ export class FakePartition {
       const expected = newest ? (newest.last + 1) % SEQUENCE_SPACE : 0
       if (first !== expected) return refused(45)
     }
+    // Within a transaction only records of the transaction.
+    const transactional = isTransactional(batch.attributes)
+    if (!transactional && this.transactions.has(batch.producerId)) return refused(48)
     const offset = this.append(bytes)
+    if (transactional && !this.transactions.has(batch.producerId)) this.transactions.set(batch.producerId, offset)
     const batches = known && known.epoch === batch.producerEpoch ? known.batches : []
     this.producers.set(batch.producerId, {
       epoch: batch.producerEpoch,
@@ -77,13 +84,29 @@ export class FakePartition {
   marker(producerId: bigint, epoch: number, type: 'abort' | 'commit' = 'commit'): bigint {
     const known = this.producers.get(producerId)
     if (!known || known.epoch < epoch) this.producers.set(producerId, { epoch, batches: [] })
-    return this.append(markerBatch(producerId, epoch, type))
+    const offset = this.append(markerBatch(producerId, epoch, type))
+    const firstOffset = this.transactions.get(producerId)
+    this.transactions.delete(producerId)
+    if (firstOffset !== undefined && type === 'abort')
+      this.aborted.push({ producerId, firstOffset, lastOffset: offset })
+    return offset
   }
 
   /** Retention or DeleteRecords: whole batches below the offset go. */
   trim(start: bigint): void {
     this.start = start
     this.#log = this.#log.filter(bytes => viewOf(bytes).nextOffset > start)
+  }
+
+  /** Compaction: these batches go, by their base offset; nothing moves. */
+  compact(gone: ReadonlySet<bigint>): void {
+    this.#log = this.#log.filter(bytes => !gone.has(viewOf(bytes).baseOffset))
+  }
+
+  /** Loses its end, as in an unclean election. */
+  truncate(end: bigint): void {
+    this.#log = this.#log.filter(bytes => viewOf(bytes).nextOffset <= end)
+    this.end = end
   }
 
   fetch(offset: bigint, maxBytes: number, committed: boolean) {
@@ -113,7 +136,7 @@ export class FakePartition {
       lastSequence: producer.batches.at(-1)?.last ?? -1,
       lastTimestamp: 0n,
       coordinatorEpoch: -1,
-      currentTxnStartOffset: -1n
+      currentTxnStartOffset: this.transactions.get(producerId) ?? -1n
     }))
   }
 }
@@ -134,7 +157,7 @@ export function records(values: string[], timestamp = BigInt(Date.now())): Decod
 /** `count` records of one producer; without one, foreign ones. */
 export function dataBatch(
   count: number,
-  o: { producerId?: bigint; producerEpoch?: number; baseSequence?: number } = {}
+  o: { producerId?: bigint; producerEpoch?: number; baseSequence?: number; transactional?: boolean } = {}
 ): Buffer {
   return encodeBatch({ records: records(Array.from({ length: count }, () => 'x')), ...o })
 }

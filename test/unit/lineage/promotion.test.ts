@@ -2,11 +2,13 @@ import { beforeEach, describe, expect, it } from 'vitest'
 import type { ApiRequest } from '../../../src/kafka/types.js'
 import { Reader } from '../../../src/kafka/protocol/reader.js'
 import { Writer } from '../../../src/kafka/protocol/writer.js'
+import { initProducer, laneTransactionalId, linkTransactionalId } from '../../../src/lineage/fence.js'
 import { LinkState, stateTopicName } from '../../../src/lineage/link-state.js'
 import { closeLanes, openLanes } from '../../../src/lineage/promotion.js'
 import type { Logger } from '../../../src/logger.js'
 import { birth } from './births.js'
 import { FakeCluster } from './fake-cluster.js'
+import { dataBatch } from './fake-partition.js'
 
 const LINK = 'east-west'
 const LINK_ID = 70n
@@ -142,6 +144,53 @@ describe('closing lanes', () => {
         await mirror.writeGate(orders, { state: 'opened', service: 'other', moveEpoch: 9 })
     }
     await expect(close(1, ['orders'])).rejects.toMatchObject({ code: 'TWINLOG_MOVE_ABORTED', retriable: true })
+  })
+})
+
+describe('closing a lane that has a producer id of its own', () => {
+  it('fences it with that id as well as with the link’s, and ends it at what it has committed', async () => {
+    const cluster = new FakeCluster('west')
+    cluster.createTopic(stateTopicName(LINK), 16)
+    const state = (await LinkState.open({
+      cluster: cluster.client,
+      link: LINK,
+      logger: SILENT,
+      create: false
+    })) as LinkState
+    cluster.transactions.assign(linkTransactionalId(LINK), LINK_ID, 0)
+    const keys: string[] = []
+    for (const topic of ['orders', 'plain']) {
+      cluster.createTopic(topic)
+      const targetTopicId = cluster.topics.get(topic)?.id ?? ''
+      const id = { sourceTopicId: 's', sourcePartition: 0, targetTopicId, targetPartition: 0 }
+      keys.push((await state.decideBirth(id, birth({ sourceTopic: topic, targetTopic: topic, targetTopicId }))).key)
+    }
+    const ownId = laneTransactionalId(LINK, keys[0] as string)
+    const { producerId, epoch } = await initProducer(cluster.client, ownId)
+    await state.decideEpoch(keys[0] as string, { producerId, epoch, base: 0n, firstSequence: 0, own: true, owner: 'a' })
+    const orders = cluster.partition('orders')
+    const ours = { producerId, producerEpoch: epoch }
+    orders.append(dataBatch(3, { ...ours, baseSequence: 0 }))
+    orders.append(dataBatch(2, { ...ours, baseSequence: 3, transactional: true }))
+    orders.marker(producerId, epoch, 'commit')
+    // Still open when the move comes: the fence aborts it.
+    cluster.transactions.add(ownId, { producerId, epoch }, [orders])
+    orders.append(dataBatch(4, { ...ours, baseSequence: 5, transactional: true }))
+    const { lanes } = await closeLanes({
+      target: cluster.client,
+      link: LINK,
+      topics: 'all',
+      move: { service: 's', epoch: 1 },
+      logger: SILENT
+    })
+    expect(lanes).toMatchObject([
+      { topic: 'orders', targetEnd: 5n, reached: 5n },
+      { topic: 'plain', targetEnd: 0n }
+    ])
+    expect(orders.produce(dataBatch(1, { ...ours, baseSequence: 9 })).errorCode).toBe(47)
+    expect(orders.producers.get(LINK_ID)?.epoch).toBe(1)
+    expect(cluster.partition('plain').producers.get(LINK_ID)?.epoch).toBe(1)
+    expect(cluster.partition('plain').producers.size).toBe(1)
   })
 })
 

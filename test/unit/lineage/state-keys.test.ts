@@ -11,8 +11,27 @@ const lane = fc
   )
   .map(laneKey)
 
+const identity = fc.record(
+  { producerId: fc.bigInt({ min: 0n, max: 2n ** 62n }), epoch: fc.nat(32_767) },
+  { noNullPrototype: true }
+)
+
 const key: fc.Arbitrary<StateKey> = fc.oneof(
-  fc.constantFrom<StateKey>({ kind: 'link' }, { kind: 'producer' }),
+  fc.constantFrom<StateKey>({ kind: 'link' }, { kind: 'producer' }, { kind: 'start' }),
+  fc.record(
+    {
+      kind: fc.constantFrom('gaps' as const),
+      lane,
+      ordinal: fc.bigInt({ min: 0n, max: 2n ** 62n }),
+      count: fc.integer({ min: 1, max: 20_000 }),
+      identity
+    },
+    { noNullPrototype: true }
+  ),
+  fc.record(
+    { kind: fc.constant('era' as const), lane, ordinal: fc.bigInt({ min: 0n, max: 2n ** 62n }), identity },
+    { noNullPrototype: true }
+  ),
   fc.record(
     { kind: fc.constantFrom('birth' as const, 'checkpoint' as const, 'gate' as const), lane },
     { noNullPrototype: true }
@@ -61,6 +80,12 @@ describe('state keys', () => {
     expect(formatKey({ kind: 'birth', lane: id })).toBe('lane/AAAA.3.BBBB.4/birth')
     expect(formatKey({ kind: 'epoch', lane: id, producerId: 12n, epoch: 3 })).toBe('lane/AAAA.3.BBBB.4/epoch/12/3')
     expect(formatKey({ kind: 'gaps', lane: id, ordinal: 99n, count: 5 })).toBe('lane/AAAA.3.BBBB.4/gaps/99/5')
+    const identity = { producerId: 12n, epoch: 3 }
+    expect(formatKey({ kind: 'gaps', lane: id, ordinal: 99n, count: 5, identity })).toBe(
+      'lane/AAAA.3.BBBB.4/gaps/99/5/12/3'
+    )
+    expect(formatKey({ kind: 'era', lane: id, ordinal: 99n, identity })).toBe('lane/AAAA.3.BBBB.4/era/99/12/3')
+    expect(formatKey({ kind: 'start' })).toBe('start')
     expect(formatKey({ kind: 'group', groupId: 'a/b' })).toBe('group/a/b')
   })
 
@@ -75,6 +100,10 @@ describe('state keys', () => {
     'lane/x/gaps/one/2',
     'lane/x/gaps/1/two',
     'lane/x/gaps/1/2/3',
+    'lane/x/gaps/1/2/3/4/5',
+    'lane/x/era/1',
+    'lane/x/era/1/2',
+    'lane/x/era/1/2/x',
     'lane/x/epoch/1/',
     'lane/x/birth/more',
     'links',
@@ -87,6 +116,7 @@ describe('state keys', () => {
     const at = (text: string) => statePartition(parseKey(text) as StateKey, 16)
     expect(at('link')).toBe(0)
     expect(at('producer')).toBe(0)
+    expect(at('start')).toBe(0)
     const pinned = [
       'lane/a.0.b.0/birth',
       'lane/a.1.b.1/birth',
@@ -105,7 +135,8 @@ describe('state keys', () => {
           { kind: 'checkpoint', lane: id },
           { kind: 'gate', lane: id },
           { kind: 'epoch', lane: id, producerId: 1n, epoch: 2 },
-          { kind: 'gaps', lane: id, ordinal: 3n, count: 4 }
+          { kind: 'gaps', lane: id, ordinal: 3n, count: 4 },
+          { kind: 'era', lane: id, ordinal: 3n, identity: { producerId: 1n, epoch: 2 } }
         ]
         const numbers = new Set(kinds.map(kind => statePartition(kind, partitions)))
         expect(numbers.size).toBe(1)

@@ -8,6 +8,8 @@ import {
   decodeGapChunk,
   encodeEntry,
   encodeGapChunk,
+  type EpochEntry,
+  type EraEntry,
   type GroupEntry
 } from '../../../src/lineage/state-values.js'
 
@@ -74,6 +76,51 @@ describe('chunks of gaps', () => {
     )
   })
 
+  it('with an expansion are of version 2, in which lengths are signed', () => {
+    const chunk = {
+      producerId: 300n,
+      epoch: 2,
+      gaps: [
+        { ordinal: 5n, from: 6n, length: -1n },
+        { ordinal: 6n, from: 6n, length: -1n },
+        { ordinal: 9n, from: 8n, length: 3n }
+      ]
+    }
+    const bytes = encodeGapChunk(chunk)
+    expect(bytes.toString('hex')).toBe(['02', 'ac02', '02', '05', '06', '000100', '010100', '030600'].join(''))
+    expect(decodeGapChunk(bytes, 'here')).toEqual(chunk)
+  })
+
+  it('with expansions come back as they were', () => {
+    const steps = fc.array(
+      fc.tuple(fc.bigInt({ min: 1n, max: 300n }), fc.oneof(fc.constant(-1n), fc.bigInt({ min: 1n, max: 2n ** 33n }))),
+      { minLength: 1, maxLength: 30 }
+    )
+    fc.assert(
+      fc.property(steps, list => {
+        let ordinal = 0n
+        let skipped = 0n
+        const all = list.map(([distance, length]) => {
+          ordinal += distance
+          const gap = { ordinal, from: ordinal + skipped, length }
+          skipped += length
+          return gap
+        })
+        const chunk = { producerId: 1n, epoch: 0, gaps: all }
+        const bytes = encodeGapChunk(chunk)
+        expect(bytes[0]).toBe(all.some(gap => gap.length < 0n) ? 2 : 1)
+        expect(decodeGapChunk(bytes, 'here')).toEqual(chunk)
+      })
+    )
+  })
+
+  it('have no place for an era', () => {
+    const gaps = [{ ordinal: 5n, from: 5n, length: -2n, era: 3n }]
+    expect(() => encodeGapChunk({ producerId: 1n, epoch: 0, gaps })).toThrowError(
+      expect.objectContaining({ code: 'TWINLOG_INTERNAL' })
+    )
+  })
+
   it('of a transactional source cost a few bytes however many they are', () => {
     const list = Array.from({ length: 10_000 }, (_unused, index) => ({
       ordinal: BigInt(index * 3),
@@ -129,6 +176,22 @@ describe('entries', () => {
     expect(decodeEntry<BirthEntry>(encodeEntry(birth), 'x')).toEqual({ v: 1, ...birth })
     const checkpoint: CheckpointEntry = { next: 9n, targetEnd: 2n ** 55n + 1n, sourceLeaderEpoch: -1, reached: 12n }
     expect(decodeEntry<CheckpointEntry>(encodeEntry(checkpoint), 'x')).toEqual({ v: 1, ...checkpoint })
+  })
+
+  it('of eras and epochs keep offsets apart from numbers', () => {
+    const era: EraEntry = { producerId: 7n, epoch: 3, ordinal: 2n ** 55n + 1n, from: 12n, length: -5n, era: 0n }
+    expect(decodeEntry<EraEntry>(encodeEntry(era), 'x')).toEqual({ v: 1, ...era })
+    const epoch: EpochEntry = {
+      producerId: 7n,
+      epoch: 3,
+      base: 9n,
+      firstSequence: 0,
+      plan: 'd',
+      owner: 'host/1',
+      own: true,
+      targetEnd: 2n ** 55n + 1n
+    }
+    expect(decodeEntry<EpochEntry>(encodeEntry(epoch), 'x')).toEqual({ v: 1, ...epoch })
   })
 
   it('keep absent offsets of groups apart from 0', () => {

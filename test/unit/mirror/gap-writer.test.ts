@@ -11,19 +11,21 @@ const gap = (number: number): Gap => ({ ordinal: BigInt(number * 3), from: BigIn
 function writerOver(o: { fail: (call: number) => boolean }) {
   const written: Gap[][] = []
   const merged: Gap[][] = []
+  const split: Gap[][] = []
   let calls = 0
   const state = {
     async writeGaps(_lane: string, chunk: GapChunk) {
       calls += 1
       await new Promise(resolve => setTimeout(resolve, 1))
       if (o.fail(calls)) throw new Error('lost')
+      if (chunk.gaps.some(({ era }) => era !== undefined)) return void split.push(chunk.gaps)
       written.push(decodeGapChunk(encodeGapChunk(chunk), 'x').gaps)
     },
     async mergeGaps(_lane: string, chunk: GapChunk) {
       merged.push(decodeGapChunk(encodeGapChunk(chunk), 'x').gaps)
     }
   }
-  return { writer: new GapWriter(state as unknown as LinkState, 'lane'), written, merged }
+  return { writer: new GapWriter(state as unknown as LinkState, 'lane'), written, merged, split }
 }
 
 describe('GapWriter', () => {
@@ -49,5 +51,20 @@ describe('GapWriter', () => {
     )
     for (const one of mine) await writer.write(EPOCH, [one])
     expect(merged).toEqual([mine.slice(100, 356)])
+  })
+
+  it('does not put gaps into one chunk when a new history of the source begins between them', async () => {
+    const { writer, merged, split } = writerOver({ fail: () => false })
+    const before = Array.from({ length: 100 }, (_unused, number) => gap(number))
+    const era: Gap = { ordinal: 300n, from: 400n, length: -50n, era: 340n }
+    const behind = Array.from({ length: 300 }, (_unused, number) => {
+      const { ordinal, from, length } = gap(number + 100)
+      return { ordinal, from: from - 50n, length }
+    })
+    for (const one of before) await writer.write(EPOCH, [one])
+    await writer.write(EPOCH, [era])
+    for (const one of behind) await writer.write(EPOCH, [one])
+    expect(split).toEqual([[era]])
+    expect(merged).toEqual([behind.slice(0, 256)])
   })
 })

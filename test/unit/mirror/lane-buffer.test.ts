@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { GapTable } from '../../../src/lineage/gap-table.js'
-import { LaneBuffer, type Send } from '../../../src/mirror/lane-buffer.js'
+import { cutOf, LaneBuffer, type Send } from '../../../src/mirror/lane-buffer.js'
 import { decodeRecords } from '../../../src/records/decode.js'
 import { viewOf } from '../../../src/records/batch.js'
 import { encodeBatch } from '../../../src/records/encode.js'
@@ -129,5 +129,119 @@ describe('LaneBuffer', () => {
     expect(lane.peek(5)).toBeUndefined()
     for (const send of sends) send.durable = true
     expect(lane.peek(5)?.first).toBe(2n)
+  })
+
+  it('takes records of a transaction off only when it is committed', () => {
+    const lane = buffer()
+    const { sends } = lane.add([planned(0, 3), planned(3, 6), planned(6, 8)], 8n)
+    drain(lane)
+    expect([lane.answered(sends[0] as Send), lane.answered(sends[1] as Send)]).toEqual([true, true])
+    expect([lane.unsettled, lane.uncommitted, lane.acknowledgedNext]).toEqual([1, sends.slice(0, 2), 0n])
+    expect([lane.reached, lane.empty]).toEqual([0n, false])
+    expect(lane.commit()).toEqual(sends.slice(0, 2))
+    expect([lane.acknowledgedNext, lane.uncommitted]).toEqual([6n, []])
+    expect(lane.answered(sends[0] as Send)).toBe(false)
+  })
+
+  it('does not commit behind a send whose fate is open, nor after its memory was dropped', () => {
+    const lane = buffer()
+    const { sends } = lane.add([planned(0, 3), planned(3, 6)], 6n)
+    drain(lane)
+    lane.answered(sends[1] as Send)
+    expect([lane.commit(), lane.acknowledgedNext]).toEqual([[], 0n])
+    lane.answered(sends[0] as Send)
+    lane.drop()
+    expect([lane.commit(), lane.acknowledgedNext, lane.bytes]).toEqual([[], 0n, 0])
+  })
+
+  it('sends again what was answered in a transaction that came to nothing', () => {
+    const lane = buffer()
+    const { sends } = lane.add([planned(0, 3), planned(3, 6)], 6n)
+    drain(lane)
+    for (const send of sends) lane.answered(send)
+    expect(lane.resumeAt(0n)).toBe(true)
+    expect(ranges(drain(lane))).toEqual([
+      [0, 3],
+      [3, 6]
+    ])
+  })
+
+  it.each([true, false])('cuts a refused batch in two, again and again, without changing the plan (sent: %s)', sent => {
+    const lane = buffer()
+    const batches = [planned(0, 2), planned(2, 10, [{ index: 3, from: 5n, to: 6n }]), planned(10, 12)]
+    const { gaps, sends } = lane.add(batches, 12n)
+    for (const send of sends) send.durable = true
+    if (sent) drain(lane)
+    const refused = (first: bigint) => {
+      lane.resumeAt(0n)
+      const found = drain(lane).find(send => send.first === first) as Send
+      if (!sent) lane.resumeAt(0n)
+      return found
+    }
+    expect(lane.split(refused(2n))).toBe(true)
+    expect(lane.split(refused(2n))).toBe(true)
+    expect(lane.split(refused(2n))).toBe(false)
+    lane.resumeAt(0n)
+    const all = drain(lane)
+    expect(ranges(all)).toEqual([
+      [0, 2],
+      [2, 3],
+      [3, 5],
+      [5, 9],
+      [9, 11]
+    ])
+    expect(all.map(({ batch }) => [batch.from, batch.to])).toEqual([
+      [0n, 2n],
+      [2n, 3n],
+      [3n, 5n],
+      [6n, 10n],
+      [10n, 12n]
+    ])
+    expect([lane.gaps.size, gaps.length]).toEqual([1, 1])
+    const values = all.flatMap(({ batch }) => decodeRecords(viewOf(batch.bytes)).map(({ value }) => `${value}`))
+    expect(values).toEqual(['0+0', '0+1', '2+0', '2+1', '2+2', '2+3', '2+4', '2+5', '2+6', '10+0', '10+1'])
+  })
+
+  it('does not cut between the records that were made of one', () => {
+    const expansion = (index: number) => ({ index, from: 1n, to: 0n })
+    const bytes = encodeBatch({ records: records(['a', 'b', 'c']) })
+    const batch = { bytes, count: 3, from: 0n, to: 1n, maxTimestamp: 0n, sourceLeaderEpoch: 0, via: 'rebuild' as const }
+    const one: PlannedBatch = { ...batch, gaps: [expansion(1), expansion(2)] }
+    expect(cutOf(one)).toBeUndefined()
+    const two: PlannedBatch = { ...batch, to: 2n, gaps: [expansion(1)] }
+    expect(cutOf(two)).toBe(1n)
+  })
+
+  describe('at a new history of the source', () => {
+    it('goes on where that begins, and its first record tells', () => {
+      const lane = buffer(6n)
+      lane.beginEra(4n)
+      expect(lane.position).toBe(4n)
+      expect(lane.add([planned(4, 6)], 6n).gaps).toEqual([{ ordinal: 6n, from: 6n, length: -2n, era: 4n }])
+      expect(lane.add([planned(7, 8)], 8n).gaps).toEqual([{ ordinal: 8n, from: 6n, length: 1n }])
+    })
+
+    it('does not leave out what was fetched before the cut and not copied yet', () => {
+      // Symptom: the source was cut behind the last copied record, and everything in between was skipped.
+      const lane = buffer(6n)
+      lane.beginEra(9n)
+      expect(lane.position).toBe(6n)
+      expect(lane.add([planned(6, 9)], 9n).gaps).toEqual([])
+      const noted = buffer(6n, 12n)
+      noted.beginEra(9n)
+      expect(noted.position).toBe(9n)
+      expect(noted.add([planned(9, 10)], 10n).gaps).toEqual([{ ordinal: 6n, from: 6n, length: 3n }])
+    })
+  })
+
+  it('skips what the source no longer has, and the next record brings the gap', () => {
+    const lane = buffer()
+    const { sends } = lane.add([planned(0, 2)], 2n)
+    lane.skipTo(50n)
+    expect([lane.position, lane.reached]).toEqual([50n, 0n])
+    lane.skipTo(40n)
+    expect(lane.position).toBe(50n)
+    expect(lane.add([planned(50, 51)], 51n).gaps).toEqual([{ ordinal: 2n, from: 2n, length: 48n }])
+    expect(sends).toHaveLength(1)
   })
 })

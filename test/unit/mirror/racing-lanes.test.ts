@@ -1,160 +1,24 @@
 import { describe, expect, it } from 'vitest'
 import { LaneMap } from '../../../src/lineage/lane-map.js'
-import { LinkState, stateTopicName } from '../../../src/lineage/link-state.js'
+import { LinkState } from '../../../src/lineage/link-state.js'
 import { TargetLog } from '../../../src/lineage/target-log.js'
-import type { LinkRegistry } from '../../../src/lineage/link-registry.js'
-import type { Logger } from '../../../src/logger.js'
-import { LaneManager } from '../../../src/mirror/lane-manager.js'
-import type { LinkBinding } from '../../../src/mirror/link-session.js'
-import { isControl, viewOf } from '../../../src/records/batch.js'
-import { decodeRecords } from '../../../src/records/decode.js'
 import { encodeBatch } from '../../../src/records/encode.js'
 import { TwinlogError } from '../../../src/errors.js'
 import { FakeCluster } from '../lineage/fake-cluster.js'
-import { type FakePartition, records } from '../lineage/fake-partition.js'
+import { records } from '../lineage/fake-partition.js'
+import { LINK, prepareTarget, Process, SILENT } from './lane-process.js'
+import { committedValues, RacingSource, randomOf } from './racing-source.js'
 
-const LINK = 'east-west'
-const LINK_ID = 70n
 const TOPIC = 'orders'
-const SILENT: Logger = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined }
-
-/** Mulberry32: the same seed, the same faults (as far as timers allow). */
-function randomOf(seed: number): () => number {
-  let state = seed
-  return () => {
-    state = (state + 0x6d2b79f5) | 0
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state)
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32
-  }
-}
-
-/** A source log with committed and aborted transactions, plain batches and markers. */
-class Source {
-  readonly log: FakePartition
-  /** Values by source offset, as a read_committed reader sees them. */
-  readonly committed = new Map<bigint, string>()
-  readonly #random: () => number
-  #written = 0
-
-  constructor(log: FakePartition, random: () => number) {
-    this.log = log
-    this.#random = random
-  }
-
-  grow(): void {
-    const producerId = 5n
-    const kind = this.#random()
-    const values = Array.from({ length: 1 + Math.floor(this.#random() * 6) }, () => `r${this.#written++}`)
-    if (kind < 0.4) {
-      this.#commit(this.log.append(encodeBatch({ records: records(values) })), values)
-      return
-    }
-    const base = this.log.append(
-      encodeBatch({ records: records(values), producerId, producerEpoch: 0, baseSequence: 0, transactional: true })
-    )
-    if (kind < 0.6) {
-      const lastOffset = this.log.append(markerOf(this.log, producerId, 'abort'))
-      this.log.aborted.push({ producerId, firstOffset: base, lastOffset })
-      return
-    }
-    this.log.append(markerOf(this.log, producerId, 'commit'))
-    this.#commit(base, values)
-  }
-
-  #commit(base: bigint, values: string[]): void {
-    values.forEach((value, index) => this.committed.set(base + BigInt(index), value))
-  }
-}
-
-function markerOf(log: FakePartition, producerId: bigint, type: 'abort' | 'commit'): Buffer {
-  const end = log.end
-  log.marker(producerId, 0, type)
-  // Appended twice would be wrong: take it off again and let the caller append it.
-  const bytes = (log.batches as Buffer[]).pop() as Buffer
-  log.end = end
-  return bytes
-}
-
-/** One process that copies. It can be killed: everything it still tries fails at once. */
-class Process {
-  readonly source: FakeCluster
-  readonly target: FakeCluster
-  readonly manager: LaneManager
-  readonly failures: TwinlogError[] = []
-
-  private constructor(source: FakeCluster, target: FakeCluster, state: LinkState) {
-    this.source = source
-    this.target = target
-    const session = { state, producerId: LINK_ID, producerIdExpirationMs: 86_400_000, registry: {} as LinkRegistry }
-    this.manager = new LaneManager({
-      source: source.client,
-      target: target.client,
-      link: { session } as LinkBinding,
-      logger: SILENT,
-      events: {
-        stateChanged: (lane, _from, to) => {
-          if (to === 'failed' && lane.error) this.failures.push(lane.error)
-        },
-        gap: () => undefined
-      }
-    })
-  }
-
-  static async start(
-    sourceTopics: FakeCluster['topics'],
-    targetTopics: FakeCluster['topics'],
-    faults: (target: FakeCluster) => void
-  ): Promise<Process> {
-    const source = new FakeCluster('east', sourceTopics)
-    const target = new FakeCluster('west', targetTopics)
-    const state = await LinkState.open({ cluster: target.client, link: LINK, logger: SILENT, create: false })
-    if (!state) throw new Error('no state topic')
-    await state.refresh()
-    faults(target)
-    const process = new Process(source, target, state)
-    const spec = (topics: FakeCluster['topics']) => ({
-      topic: TOPIC,
-      topicId: topics.get(TOPIC)?.id ?? '',
-      partition: 0
-    })
-    void process.manager.add([{ source: spec(sourceTopics), target: spec(targetTopics), maxBatchBytes: 1_000 }])
-    return process
-  }
-
-  get lane() {
-    return [...this.manager.lanes.values()][0]
-  }
-
-  kill(): void {
-    for (const cluster of [this.source, this.target]) {
-      cluster.before = cluster.after = () => {
-        throw new TwinlogError('TWINLOG_ABORTED', 'this process is dead')
-      }
-    }
-    void this.manager.stop(0)
-  }
-}
-
 const sleep = (ms: number) => new Promise(resolve => setTimeout(resolve, ms))
-
-const valuesOf = (log: FakePartition) =>
-  log.batches.flatMap(bytes => {
-    const batch = viewOf(bytes)
-    return isControl(batch.attributes)
-      ? []
-      : decodeRecords(batch).map(
-          record => [batch.baseOffset + record.offset - batch.baseOffset, record.value?.toString() ?? ''] as const
-        )
-  })
 
 async function race(seed: number, o: { processes: number; rounds: number; faulty: boolean }) {
   const random = randomOf(seed)
   const east = new FakeCluster('east')
   const west = new FakeCluster('west')
-  const source = new Source(east.createTopic(TOPIC), random)
+  const source = new RacingSource(east.createTopic(TOPIC), random)
   const target = west.createTopic(TOPIC)
-  west.createTopic(stateTopicName(LINK), 16)
+  prepareTarget(west)
   const lose = (): void => {
     if (random() < 0.05) throw new TwinlogError('TWINLOG_UNREACHABLE', 'cut', { retriable: true })
   }
@@ -168,7 +32,7 @@ async function race(seed: number, o: { processes: number; rounds: number; faulty
       if (apiName === 'data/Produce') lose()
     }
   }
-  const start = () => Process.start(east.topics, west.topics, faults)
+  const start = () => Process.start(east, west, { faults: (cluster, role) => role === 'target' && faults(cluster) })
   const processes = await Promise.all(Array.from({ length: o.processes }, start))
   const failures: TwinlogError[] = []
   for (let round = 0; round < o.rounds; round++) {
@@ -202,7 +66,7 @@ describe('lanes of several processes', () => {
   it('copy a transactional source once and in order', async () => {
     const { source, target, failures } = await race(1, { processes: 1, rounds: 5, faulty: false })
     expect(failures).toEqual([])
-    expect(valuesOf(target).map(([, value]) => value)).toEqual([...source.committed.values()])
+    expect(committedValues(target).map(([, value]) => value)).toEqual([...source.committed.values()])
   })
 
   it.each([11, 12, 13, 14, 15, 16])(
@@ -210,7 +74,7 @@ describe('lanes of several processes', () => {
     async seed => {
       const { source, target, west, failures, done } = await race(seed, { processes: 2, rounds: 25, faulty: true })
       expect(failures).toEqual([])
-      const copied = valuesOf(target).filter(([, value]) => value !== 'foreign')
+      const copied = committedValues(target).filter(([, value]) => value !== 'foreign')
       expect(copied.map(([, value]) => value)).toEqual([...source.committed.values()])
       expect(done).toBe(true)
 

@@ -1,7 +1,8 @@
 import fc from 'fast-check'
 import { beforeAll, expect, it } from 'vitest'
 import { isControl } from '../../../src/records/batch.js'
-import { loadCodec } from '../../../src/records/compression.js'
+import { carve } from '../../../src/records/carve.js'
+import { compressionOf, loadCodec } from '../../../src/records/compression.js'
 import { encodeBatch } from '../../../src/records/encode.js'
 import { dropFirstRecords, neededCodecs, planBatches } from '../../../src/records/plan.js'
 import { readSegments } from '../../../src/records/segments.js'
@@ -167,21 +168,31 @@ const scenario = fc.record({
   isolation: fc.constantFrom('read_committed' as const, 'read_uncommitted' as const),
   maxBatchBytes: fc.constantFrom(120, 300, 1_048_588),
   coalesceBelowBytes: fc.constantFrom(0, 150, 16_384),
-  drop: fc.nat()
+  drop: fc.nat(),
+  carved: fc.option(
+    fc.record({
+      drops: fc.uniqueArray(fc.nat({ max: 40 }), { maxLength: 6 }),
+      cuts: fc.uniqueArray(fc.nat({ max: 40 }), { maxLength: 4 })
+    }),
+    { nil: null }
+  )
 })
 
 it('a plan gives every source offset exactly one place and changes no record', () => {
   fc.assert(
-    fc.property(scenario, ({ items, base, skip, isolation, maxBatchBytes, coalesceBelowBytes, drop }) => {
+    fc.property(scenario, ({ items, base, skip, isolation, maxBatchBytes, coalesceBelowBytes, drop, carved }) => {
       const source = write(items, base)
       const position = base + BigInt(skip) < source.end ? base + BigInt(skip) : base
       const options = { maxBatchBytes, coalesceBelowBytes }
       const read = readSegments(source.data, { position, isolation, abortedTransactions: source.aborted })
       // Offsets that are missing at the end of the log are not in the answer.
       fc.pre(read.segments.length > 0)
-      const plan = planBatches(read.segments, options)
+      const drops = new Set(carved?.drops.map(offset => base + BigInt(offset)))
+      const cuts = carved?.cuts.map(offset => base + BigInt(offset)) ?? []
+      const segments = carve(read.segments, { drops, cuts })
+      const plan = planBatches(segments, options)
       const wanted = source[isolation === 'read_committed' ? 'committed' : 'uncommitted'].filter(
-        r => r.offset >= position
+        r => r.offset >= position && !drops.has(r.offset)
       )
 
       const found: PlainRecord[] = []
@@ -198,7 +209,11 @@ it('a plan gives every source offset exactly one place and changes no record', (
         expect(batch.bytes.readBigInt64BE(35)).toBe(newest)
         expect(batch.bytes.readInt16BE(21) & 8).toBe(0)
         if (batch.via === 'pass') expect(source.batches.some(bytes => bytes.equals(asPlanned))).toBe(true)
-        else expect(batch.bytes.length <= maxBatchBytes || batch.count === 1).toBe(true)
+        else if (batch.bytes.readInt16BE(21) & 7) {
+          expect(neededCodecs(segments, options)).toContain(compressionOf(batch.bytes.readInt16BE(21)))
+        }
+        expect(batch.bytes.length <= maxBatchBytes || batch.count === 1).toBe(true)
+        for (const cut of cuts) expect(batch.from < cut && records.some(record => record.offset >= cut)).toBe(false)
         expect(isControl(batch.bytes.readInt16BE(21))).toBe(false)
 
         const n = drop % batch.count
@@ -222,7 +237,7 @@ it('a plan gives every source offset exactly one place and changes no record', (
       }
       expect(covered).toBe(read.next)
       expect(plan.next).toBe(read.next)
-      for (const codec of neededCodecs(read.segments, options)) expect(CODECS).toContain(codec)
+      for (const codec of neededCodecs(segments, options)) expect(CODECS).toContain(codec)
     }),
     { numRuns: 600 }
   )

@@ -1,4 +1,5 @@
 import { beforeAll, describe, expect, it } from 'vitest'
+import { carve } from '../../../src/records/carve.js'
 import { loadCodec } from '../../../src/records/compression.js'
 import { encodeBatch } from '../../../src/records/encode.js'
 import { dropFirstRecords, neededCodecs, planBatches } from '../../../src/records/plan.js'
@@ -103,9 +104,55 @@ describe('planBatches', () => {
     }
   })
 
-  it('does not split a passed batch that is larger than the limit: that is for the target to refuse', () => {
-    const source = batch(0, ['x'.repeat(8000), 'y'.repeat(8000)])
-    expect(shape(planBatches(segmentsOf(source), OPTIONS).batches)).toEqual(['pass 0-2 2'])
+  it('splits a batch that could pass but is larger than the limit, and leaves a single large record to the target', () => {
+    const noise = (seed: number) => Array.from({ length: 8000 }, (_, i) => 33 + ((seed * 7919 + i * i * 31) % 90))
+    const text = (seed: number) => String.fromCharCode(...noise(seed))
+    const one = batch(2, ['z'.repeat(20_000)])
+    for (const codec of ['none', 'gzip'] as const) {
+      const two = batch(0, [text(1), text(2)], codec)
+      const options = { maxBatchBytes: two.length - 1, coalesceBelowBytes: 0 }
+      expect(shape(planBatches(segmentsOf(two, one), options).batches)).toEqual([
+        'rebuild 0-1 1',
+        'rebuild 1-2 1',
+        'pass 2-3 1'
+      ])
+      expect(neededCodecs(segmentsOf(two, one), options)).toEqual(codec === 'none' ? [] : [codec])
+      const enough = { maxBatchBytes: two.length, coalesceBelowBytes: 0 }
+      expect(shape(planBatches(segmentsOf(two), enough).batches)).toEqual(['pass 0-2 2'])
+      expect(neededCodecs(segmentsOf(two), enough)).toEqual([])
+      // Small by the coalescing threshold, but too large for the target.
+      const odd = { maxBatchBytes: two.length - 1, coalesceBelowBytes: two.length * 2 }
+      expect(shape(planBatches(segmentsOf(two), odd).batches)).toEqual(['rebuild 0-1 1', 'rebuild 1-2 1'])
+    }
+  })
+
+  it('never reaches over a cut, wherever it is', () => {
+    const sources = [batch(0, ['a', 'b', 'c']), batch(3, ['d']), batch(4, ['e'])]
+    const whole = planBatches(segmentsOf(...sources), OPTIONS).batches
+    expect(shape(whole)).toEqual(['coalesce 0-5 5'])
+    const cuts = (...offsets: bigint[]) =>
+      shape(planBatches(carve(segmentsOf(...sources), { drops: [], cuts: offsets }), OPTIONS).batches)
+    expect(cuts(3n)).toEqual(['pass 0-3 3', 'coalesce 3-5 2'])
+    expect(cuts(1n, 4n)).toEqual(['rebuild 0-1 1', 'coalesce 1-4 3', 'pass 4-5 1'])
+  })
+
+  it('opens a batch once and keeps it together when records are carved out of it', () => {
+    for (const coalesceBelowBytes of [0, 1000]) {
+      const source = batch(0, ['a', 'b', 'c', 'd', 'e'], 'gzip')
+      const segments = carve(segmentsOf(source), { drops: [1n, 3n] })
+      expect(segments.length).toBe(5)
+      const { batches } = planBatches(segments, { maxBatchBytes: 10_000, coalesceBelowBytes })
+      expect(shape(batches)).toEqual(['rebuild 0-5 3'])
+      expect(batches[0]?.gaps).toEqual([
+        { index: 1, from: 1n, to: 2n },
+        { index: 2, from: 3n, to: 4n }
+      ])
+    }
+    const neighbours = carve(segmentsOf(batch(0, ['a', 'b', 'c']), big(3)), { drops: [1n] })
+    expect(shape(planBatches(neighbours, { maxBatchBytes: 10_000, coalesceBelowBytes: 0 }).batches)).toEqual([
+      'rebuild 0-3 2',
+      'pass 3-4 1'
+    ])
   })
 
   it('returns a gap at the end instead of attaching it, and merges neighbouring gaps in front of a record', () => {

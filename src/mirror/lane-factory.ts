@@ -1,0 +1,143 @@
+import type { ClusterClient } from '../kafka/cluster.js'
+import { laneTransactionalId } from '../lineage/fence.js'
+import { laneKey } from '../lineage/state-keys.js'
+import type { Segment } from '../records/types.js'
+import { Lane, type LaneHost } from './lane.js'
+import { lanePlan } from './lane-guard.js'
+import type { LaneRoutes } from './lane-routes.js'
+import type { LaneLimits, LaneSpec } from './lane-types.js'
+import type { LaneWork, TransformedPlan } from './lane-work.js'
+import type { LinkBinding } from './link-session.js'
+import type { ResolvedMirrorOptions } from './options.js'
+import { transactionCalls } from './transaction-calls.js'
+import { LaneTransform } from './transform/plan-transform.js'
+import type { Transform } from './transform-types.js'
+
+const LANE_BUFFER_BYTES = 4 << 20
+const COALESCE_BELOW_BYTES = 32 << 10
+/** What a batch that is put together grows to, whatever the target would accept. */
+const PREFERRED_BATCH_BYTES = 1_000_000
+
+export const keyOf = ({ source, target }: Pick<LaneSpec, 'source' | 'target'>): string =>
+  laneKey({
+    sourceTopicId: source.topicId,
+    sourcePartition: source.partition,
+    targetTopicId: target.topicId,
+    targetPartition: target.partition
+  })
+
+/** Makes lanes: what each is allowed, and what this process does with its records. */
+export class LaneFactory {
+  readonly #target: ClusterClient
+  readonly #link: LinkBinding
+  readonly #options: ResolvedMirrorOptions
+  readonly #host: LaneHost
+  readonly #routes: LaneRoutes
+  readonly #signal: AbortSignal
+
+  constructor(o: {
+    target: ClusterClient
+    link: LinkBinding
+    options: ResolvedMirrorOptions
+    host: LaneHost
+    routes: LaneRoutes
+    /** Ends transforms that are being waited for. */
+    signal: AbortSignal
+  }) {
+    this.#target = o.target
+    this.#link = o.link
+    this.#options = o.options
+    this.#host = o.host
+    this.#routes = o.routes
+    this.#signal = o.signal
+  }
+
+  make(spec: LaneSpec): Lane {
+    const key = keyOf(spec)
+    const transactionalId = laneTransactionalId(this.#options.link, key)
+    const { topic, partition } = spec.target
+    const lane: Lane = new Lane({
+      key,
+      source: spec.source,
+      target: spec.target,
+      host: this.#host,
+      limits: this.limits(spec),
+      work: this.#work(spec, () => lane),
+      transactionalId,
+      transactions: transactionCalls(this.#target, { transactionalId, topic, partition }),
+      routed: spec.routed,
+      first: spec.first
+    })
+    return lane
+  }
+
+  limits(spec: LaneSpec): LaneLimits {
+    return {
+      maxBatchBytes: spec.maxBatchBytes,
+      preferredBatchBytes: PREFERRED_BATCH_BYTES,
+      coalesceBelowBytes: COALESCE_BELOW_BYTES,
+      bufferBytes: LANE_BUFFER_BYTES,
+      producerIdExpirationMs: this.#link.opened?.producerIdExpirationMs ?? 0,
+      logAppendTime: spec.logAppendTime
+    }
+  }
+
+  /** The configs of the lane's topics have changed. True when its plan has changed with them. */
+  reconfigure(lane: Lane, spec: LaneSpec): boolean {
+    const work = this.#work(spec, () => lane)
+    const changed = work.plan.digest !== lane.work.plan.digest
+    lane.reconfigure({ limits: this.limits(spec), work })
+    return changed
+  }
+
+  #work(spec: LaneSpec, lane: () => Lane): LaneWork {
+    const { isolation, forward, onRecordError, onGap } = this.#options
+    const transform = this.#options.transform(spec.source.topic)
+    return {
+      plan: lanePlan({
+        isolation,
+        forward,
+        transformed: transform !== undefined,
+        compacted: spec.compacted,
+        routed: spec.routed === true,
+        onRecordError,
+        onGap
+      }),
+      isolation,
+      onRecordError,
+      onGap,
+      classify: id => this.#link.session.provenance.classify(id),
+      ...(transform ? { transform: this.#transform(transform, spec, lane) } : {})
+    }
+  }
+
+  #transform(
+    transform: Transform,
+    spec: LaneSpec,
+    lane: () => Lane
+  ): (segments: Segment[]) => Promise<TransformedPlan> {
+    const planner = new LaneTransform({
+      transform,
+      source: spec.source,
+      target: spec.target,
+      fallback: this.#routes.fallbackOf(spec.source),
+      partitionsOf: topic => this.#routes.partitionsOf(topic),
+      learnTopic: topic => this.#routes.learn(topic, spec.source),
+      hasLane: target => this.#routes.has(spec.source, target),
+      timeoutMs: this.#options.transformTimeoutMs,
+      onError: async failure => {
+        if (this.#options.onRecordError === 'stop-partition') return 'stop'
+        // Every lane of the source partition meets it; one of them tells.
+        if (spec.routed !== true) await this.#host.dropped(lane(), failure)
+        return 'drop'
+      },
+      limits: { maxBatchBytes: this.limits(spec).maxBatchBytes }
+    })
+    return async segments => {
+      const plan = await planner.plan(segments, { signal: this.#signal })
+      // Before this lane passes the offsets at which they begin: behind them nobody would look for their records.
+      await this.#routes.open(spec, plan.newRoutes)
+      return plan
+    }
+  }
+}

@@ -1,0 +1,27 @@
+import type { TwinlogError } from '../errors.js'
+import type { PlannedBatch, Segment } from '../records/types.js'
+import type { LanePlan } from './lane-guard.js'
+import type { Isolation, RecordErrorPolicy } from './options.js'
+
+/** Whose records a producer id of the source marks. */
+export type Provenance = 'local' | 'skip' | 'copy'
+
+export interface TransformedPlan {
+  batches: PlannedBatch[]
+  /** Source offset behind everything that was planned. */
+  next: bigint
+  /** A record could not be transformed and must not be left out: nothing from it on was planned. */
+  stopped?: { offset: bigint; error: TwinlogError } | undefined
+}
+
+/** What this process does with a lane's records on their way. */
+export interface LaneWork {
+  plan: LanePlan
+  isolation: Isolation
+  onRecordError: RecordErrorPolicy
+  onGap: 'continue' | 'stop-partition'
+  /** Which batches are left out because a link wrote them; a promise while the source is asked. */
+  classify: (producerId: bigint) => Provenance | Promise<Provenance>
+  /** Absent: records are copied as they are. */
+  transform?: ((segments: Segment[]) => Promise<TransformedPlan>) | undefined
+}
