@@ -61,6 +61,9 @@ export async function trickle(
   return acknowledgedMs
 }
 
+const LEADER_TIMEOUT_MS = 20_000
+const NO_LEADER_YET = new Set([3, 5, 6])
+
 /** Fills the partitions of a topic with batches of about 1 MB. Answers the number of bytes. */
 export async function fill(
   cluster: ClusterClient,
@@ -132,9 +135,15 @@ async function connectionTo(cluster: ClusterClient, { topic, partition }: Place)
 async function append(connection: BrokerConnection, place: Place, records: DecodedRecord[]): Promise<void> {
   const partitions = [{ partition: place.partition, records: encodeBatch({ records }) }]
   const request = produceRequest({ acks: -1, timeoutMs: 30_000, topics: [{ ...place, partitions }] })
-  const answer = await connection.send(request, { timeoutMs: 60_000 })
-  const errorCode = answer.partitions[0]?.errorCode
-  if (errorCode !== 0) throw new Error(`appending to ${place.topic}-${place.partition}: error ${errorCode}`)
+  for (const deadline = Date.now() + LEADER_TIMEOUT_MS; ; ) {
+    const answer = await connection.send(request, { timeoutMs: 60_000 })
+    const errorCode = answer.partitions[0]?.errorCode ?? -1
+    if (errorCode === 0) return
+    // A topic of a moment ago.
+    if (!NO_LEADER_YET.has(errorCode) || Date.now() > deadline)
+      throw new Error(`appending to ${place.topic}-${place.partition}: error ${errorCode}`)
+    await new Promise(resolve => setTimeout(resolve, 100))
+  }
 }
 
 function recordOf(index: number, timestamp: bigint): DecodedRecord {

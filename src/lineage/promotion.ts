@@ -67,6 +67,8 @@ async function closeRound(state: LinkState, lanes: LaneState[], o: Closing): Pro
     )
   }
   await Promise.all(lanes.map(lane => state.writeGate(lane.key, { state: 'closed', service, moveEpoch })))
+  // Who takes an id of its own says so first and looks at the gate then: either that one sees the gate, or we see the id.
+  await state.refresh()
   await fenceLanes(lanes, o)
 }
 

@@ -5,6 +5,7 @@ import { compressionOf } from '../records/compression.js'
 import { dropFirstRecords } from '../records/plan.js'
 import { compressPlanned, slicePlanned, sourceOffsetAt } from '../records/rewrite.js'
 import type { CompressionName, PlannedBatch } from '../records/types.js'
+import type { HeldMemory } from './byte-budget.js'
 
 /** One planned batch with its place in the lane. */
 export interface Send {
@@ -16,9 +17,14 @@ export interface Send {
   durable: boolean
   /** In a transaction of this id; absent for plain batches. */
   transactionalId?: string | undefined
-  /** Holds the memory that the batch is a view of, until the batch is acknowledged. */
-  frame?: FrameLease | undefined
+  /** What the batch keeps alive, counted until it is acknowledged. */
+  memory: HeldMemory
 }
+
+/** Counts the memory of a planned batch. */
+export type Hold = (bytes: Buffer, frame?: FrameLease) => HeldMemory
+
+const UNCOUNTED: HeldMemory = { release: () => undefined, abandon: () => undefined }
 
 /**
  * A lane's records between source and target: planned, in flight, acknowledged, in ordinal order. Pure bookkeeping; it keeps
@@ -41,12 +47,19 @@ export class LaneBuffer {
   /** The source lost its end: the next record is the first of a new history, which begins here. */
   #era: bigint | undefined
 
+  #hold: Hold = () => UNCOUNTED
+
   /** `reached`: source position up to which everything was known to be a gap when `next` was reached (from the checkpoint). */
   constructor(gaps: GapTable, next: bigint, reached?: bigint) {
     this.#gaps = gaps
     this.#next = next
     this.#source = gaps.sourceBehind(next)
     this.#position = reached !== undefined && reached > this.#source ? reached : this.#source
+  }
+
+  /** What is added from now on is counted. */
+  countWith(hold: Hold): void {
+    this.#hold = hold
   }
 
   /** Ordinal behind the last acknowledged record. */
@@ -104,11 +117,8 @@ export class LaneBuffer {
         if (gap.index > 0)
           this.#note({ ordinal: first + BigInt(gap.index), from: gap.from, length: gap.to - gap.from }, gaps)
       }
-      const send: Send = { batch, first, end: first + BigInt(batch.count), durable: gaps.length === 0 }
-      if (frame?.covers(batch.bytes)) {
-        frame.hold()
-        send.frame = frame
-      }
+      const end = first + BigInt(batch.count)
+      const send: Send = { batch, first, end, durable: gaps.length === 0, memory: this.#hold(batch.bytes, frame) }
       this.#next = send.end
       this.#source = batch.to
       this.#bytes += batch.bytes.length
@@ -175,9 +185,7 @@ export class LaneBuffer {
     if (this.#stoodAt || this.#inFlight[0] !== send) return false
     this.#inFlight.shift()
     this.#bytes -= send.batch.bytes.length
-    // Acknowledged: nothing sends it again. Sends that are dropped otherwise leave their memory to the garbage collector.
-    send.frame?.release()
-    send.frame = undefined
+    send.memory.release()
     return true
   }
 
@@ -185,6 +193,8 @@ export class LaneBuffer {
   drop(): void {
     this.#stoodAt ??= { next: this.acknowledgedNext, reached: this.reached }
     this.#forgotten = true
+    // A socket may still read what was sent once.
+    for (const send of [...this.#inFlight, ...this.#queue]) if (!this.#unsettled.has(send)) send.memory.abandon()
     this.#inFlight = this.#inFlight.filter(send => this.#unsettled.has(send))
     this.#queue = []
     this.#bytes = this.#inFlight.reduce((sum, send) => sum + send.batch.bytes.length, 0)
@@ -208,11 +218,14 @@ export class LaneBuffer {
     const halves = [slicePlanned(send.batch, 0, index), slicePlanned(send.batch, index, send.batch.count)]
     let first = send.first
     const sends = halves.map(half => {
-      const part: Send = { batch: compressPlanned(half, codec), first, end: first + BigInt(half.count), durable: true }
+      const batch = compressPlanned(half, codec)
+      const end = first + BigInt(half.count)
+      const part: Send = { batch, first, end, durable: true, memory: this.#hold(batch.bytes) }
       first = part.end
       return part
     })
     list.splice(place, 1, ...sends)
+    send.memory.abandon()
     return true
   }
 
@@ -229,13 +242,15 @@ export class LaneBuffer {
     if (!this.canResumeAt(next)) return false
     const sends = [...this.#inFlight, ...this.#queue]
     this.#inFlight = []
+    for (const send of sends) if (send.end <= next) send.memory.abandon()
     this.#queue = sends.filter(send => send.end > next)
     const head = this.#queue[0]
     if (head && head.first < next) {
       // In place: whoever waits for its gaps to be written makes this very send durable.
       head.batch = dropFirstRecords(head.batch, Number(next - head.first))
       head.first = next
-      head.frame = undefined
+      head.memory.abandon()
+      head.memory = this.#hold(head.batch.bytes)
     }
     this.#bytes = this.#queue.reduce((sum, send) => sum + send.batch.bytes.length, 0)
     return true

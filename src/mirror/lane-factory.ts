@@ -3,6 +3,7 @@ import { laneTransactionalId } from '../lineage/fence.js'
 import { laneKey } from '../lineage/state-keys.js'
 import type { Segment } from '../records/types.js'
 import { Lane, type LaneHost } from './lane.js'
+import type { Hold } from './lane-buffer.js'
 import { lanePlan } from './lane-guard.js'
 import type { LaneRoutes } from './lane-routes.js'
 import type { LaneLimits, LaneSpec } from './lane-types.js'
@@ -33,6 +34,7 @@ export class LaneFactory {
   readonly #options: ResolvedMirrorOptions
   readonly #host: LaneHost
   readonly #routes: LaneRoutes
+  readonly #hold: Hold
   readonly #signal: AbortSignal
 
   constructor(o: {
@@ -41,6 +43,7 @@ export class LaneFactory {
     options: ResolvedMirrorOptions
     host: LaneHost
     routes: LaneRoutes
+    hold: Hold
     /** Ends transforms that are being waited for. */
     signal: AbortSignal
   }) {
@@ -49,6 +52,7 @@ export class LaneFactory {
     this.#options = o.options
     this.#host = o.host
     this.#routes = o.routes
+    this.#hold = o.hold
     this.#signal = o.signal
   }
 
@@ -65,6 +69,7 @@ export class LaneFactory {
       work: this.#work(spec, () => lane),
       transactionalId,
       transactions: transactionCalls(this.#target, { transactionalId, topic, partition }),
+      hold: this.#hold,
       routed: spec.routed,
       first: spec.first
     })

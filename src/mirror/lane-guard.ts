@@ -81,7 +81,7 @@ export function standingOf(
   if (epoch.own !== true && epoch.producerId !== me.linkProducerId)
     return { kind: 'take-over', why: "the link's producer id has changed" }
   const alone = epoch.own === true || plan.exclusive !== undefined
-  if (!alone && state.currentPlan === plan.digest) return { kind: 'shared' }
+  if (!alone && state.currentPlan === plan.digest && epoch.owner === undefined) return { kind: 'shared' }
   if (epoch.owner !== me.process)
     return { kind: 'take-over', why: plan.exclusive ?? 'another plan was followed before' }
   if (me.broken) return { kind: 'take-over', why: 'what was planned before is not certain any more' }

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { TwinlogError } from '../errors.js'
+import type { TwinlogError } from '../errors.js'
 import type { ClusterClient } from '../kafka/cluster.js'
 import type { Logger } from '../logger.js'
 import type { Gap } from '../lineage/gap-table.js'
@@ -126,6 +126,7 @@ export class LaneManager implements LaneHost {
       options,
       host: this,
       routes: this.#routes,
+      hold: (bytes, frame) => this.#router.budget.hold(bytes, frame),
       signal: this.#abort.signal
     })
     this.#checkpoints = new CheckpointWriter({ lanes: this.lanes, link })

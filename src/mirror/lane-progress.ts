@@ -29,6 +29,8 @@ export class LaneProgress {
   readonly #rate = new RateMeter()
   #sourceEnd = 0n
   #highWatermark = 0n
+  /** The source has told where it ends. */
+  #heard = false
   readonly #isolation: Isolation
   #holder: TransactionHolder | undefined
 
@@ -38,6 +40,7 @@ export class LaneProgress {
 
   /** The source's ends as a fetched answer tells them. */
   fetched(ends: { highWatermark: bigint; lastStableOffset: bigint }): void {
+    this.#heard = true
     this.#highWatermark = ends.highWatermark
     const stable = ends.lastStableOffset >= 0n && this.#isolation === 'read_committed'
     this.#sourceEnd = stable ? ends.lastStableOffset : ends.highWatermark
@@ -70,6 +73,7 @@ export class LaneProgress {
     lane: { state: LaneStateName; drained: boolean; reached: bigint },
     now: number
   ): { state: LaneStateName; why?: string } | undefined {
+    if (!this.#heard) return undefined
     const done = lane.drained && lane.reached >= this.#sourceEnd
     // Live traffic leaves a few records on the way at any time: a lane that keeps within a second of the source stays caught up.
     if (!done) {

@@ -140,7 +140,8 @@ export class LaneSource {
     const generation = this.#generation
     return this.#ingest(segments, frame, generation)
       .catch((error: unknown) => {
-        if (generation === this.#generation) this.#failed(error)
+        // A transform that was cut short by stop() is no failure of the lane.
+        if (generation === this.#generation && (error as TwinlogError).code !== 'TWINLOG_ABORTED') this.#failed(error)
       })
       .finally(() => {
         if (generation !== this.#generation) return
@@ -161,9 +162,9 @@ export class LaneSource {
   }
 
   async #ingest(segments: Segment[], frame: FrameLease | undefined, generation: number): Promise<void> {
-    const { transform, classify } = this.#host.work()
+    const { classify } = this.#host.work()
     if (hasHoles(segments) && !(await this.#host.mayHaveHoles())) return
-    await Promise.all(unclassified(segments, classify).map(id => classify(id)))
+    await Promise.all(unclassified(segments, classify).map(async id => classify(id)))
     for (const codec of neededCodecs(segments)) if (!isCodecLoaded(codec)) await loadCodec(codec)
     for (;;) {
       const carved = this.#carved(segments)

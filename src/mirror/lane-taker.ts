@@ -1,7 +1,7 @@
 import { TwinlogError } from '../errors.js'
 import type { ClusterClient } from '../kafka/cluster.js'
 import { kafkaError } from '../kafka/protocol-errors.js'
-import { type FenceResult, fencePartitions } from '../lineage/fence.js'
+import { type FencePartition, type FenceResult, fencePartitions, laneTransactionalId } from '../lineage/fence.js'
 import type { LaneState } from '../lineage/lane-state.js'
 import type { Logger } from '../logger.js'
 import type { Lane } from './lane.js'
@@ -11,6 +11,8 @@ import type { LinkBinding } from './link-session.js'
 import { laneEndOf } from './recovery.js'
 
 const ROUNDS = 8
+/** Base of an identity that only says that the lane has an id of its own; nothing is written under it. */
+const NEVER = BigInt(Number.MAX_SAFE_INTEGER)
 
 /**
  * Gives a lane a new identity: marker first, so that whoever wrote before is refused, then where the fenced writers ended, then the
@@ -45,6 +47,7 @@ export class LaneTaker {
   /** `ownId`: under a producer id of the lane's own. Answers the state with our identity as the current one. */
   async takeOver(lane: Lane, before: LaneState, ownId: boolean): Promise<LaneState> {
     const { state } = this.#link.session
+    if (ownId && !before.epochs.some(epoch => epoch.own === true)) before = await this.#announceOwn(lane, before)
     for (let round = 1; ; round++) {
       const known = new Set(before.epochs.map(nameOf))
       const identity = await this.fence(lane, before, ownId)
@@ -94,6 +97,19 @@ export class LaneTaker {
     }
   }
 
+  /**
+   * That the lane has an id of its own, ahead of the fence: epochs of two ids do not refuse each other. Whoever takes the link's id
+   * behind this word finds it and gives way, and whoever took it before is fenced behind it.
+   */
+  async #announceOwn(lane: Lane, before: LaneState): Promise<LaneState> {
+    const { state } = this.#link.session
+    const { producerId, epoch } = await this.#fenceOwn(lane.transactionalId, [])
+    await this.#announce()
+    const owner = this.#process
+    await state.decideEpoch(lane.key, { producerId, epoch, base: NEVER, firstSequence: 0, owner, own: true })
+    return state.lane(lane.key) ?? before
+  }
+
   /** Whoever writes to the lane's target partition under an older epoch is refused from now on. */
   async fence(lane: Lane, state: LaneState | undefined, ownId: boolean): Promise<FenceResult> {
     const { topic, partition } = lane.target
@@ -103,16 +119,19 @@ export class LaneTaker {
       throw kafkaError(5, `target partition ${topic}-${partition} cannot be fenced`, where)
     }
     const usedOwn = state?.epochs.some(epoch => epoch.own === true) ?? false
-    // Once the lane has an id of its own the link's is fenced for good.
-    const link = state?.currentEpoch?.own === true ? undefined : await this.#fencer.fence({ topic, partition })
+    // Who began to write under the lane's own id had fenced the link's for good.
+    const begun = state?.epochs.some(epoch => epoch.own === true && epoch.base !== NEVER) ?? false
+    const link = begun ? undefined : await this.#fencer.fence({ topic, partition })
     if (link) await this.#link.adopt(link.producerId)
     if (!ownId && !usedOwn && link) return link
-    const own = await fencePartitions({
-      cluster: this.#target,
-      transactionalId: lane.transactionalId,
-      partitions: [{ topic, partition }],
-      logger: this.#logger
-    })
+    // The former log of a topic that was created again had a lane, and an id, of its own.
+    const transactionalId =
+      state && usedOwn ? laneTransactionalId(this.#link.session.state.link, state.key) : lane.transactionalId
+    return this.#fenceOwn(transactionalId, [{ topic, partition }])
+  }
+
+  async #fenceOwn(transactionalId: string, partitions: FencePartition[]): Promise<FenceResult> {
+    const own = await fencePartitions({ cluster: this.#target, transactionalId, partitions, logger: this.#logger })
     await this.#link.session.registerOwn([own.producerId])
     return own
   }

@@ -99,7 +99,9 @@ export class LaneTroubles {
       return this.#leaveOut([
         { offset: batch.from, to: batch.to, raw: batch.bytes, error: damagedOnSource(this.#source, batch.from) }
       ])
-    const bad = badRecords.filter(index => index >= 0 && index < batch.count)
+    // A lane that stops at a record copies what is before it: halving gets there.
+    const named = this.#host.work().onRecordError === 'stop-partition' ? [] : badRecords
+    const bad = named.filter(index => index >= 0 && index < batch.count)
     const cut = bad.length === 0 ? cutOf(batch) : undefined
     if (cut !== undefined) {
       this.#split = send

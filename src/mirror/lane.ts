@@ -5,7 +5,7 @@ import type { ProducedPartition } from '../kafka/requests/produce.js'
 import type { Gap, GapTable } from '../lineage/gap-table.js'
 import type { LaneEpoch } from '../lineage/sequence.js'
 import type { CompressionName, Segment } from '../records/types.js'
-import type { LaneBuffer, Send } from './lane-buffer.js'
+import type { Hold, LaneBuffer, Send } from './lane-buffer.js'
 import { lostRecords, planChanged } from './lane-errors.js'
 import { guardOf } from './lane-guard.js'
 import { LaneLife } from './lane-life.js'
@@ -52,6 +52,8 @@ export interface LaneOptions {
   /** The lane's own transactional id, for records that are too old for plain batches. */
   transactionalId: string
   transactions: TransactionCalls
+  /** Counts what the lane holds. */
+  hold?: Hold | undefined
   /** A transform sends records of this source partition to a target partition that is not its own. */
   routed?: boolean | undefined
   /** Source offset at which the lane begins, if it has none yet; absent: by the start option. */
@@ -71,6 +73,7 @@ export class Lane {
   readonly routed: boolean
   readonly first: bigint | undefined
   readonly #host: LaneHost
+  readonly #hold: Hold | undefined
   #limits: LaneLimits
   #work: LaneWork
   readonly #life: LaneLife
@@ -92,6 +95,7 @@ export class Lane {
     this.routed = o.routed ?? false
     this.first = o.first
     this.#host = o.host
+    this.#hold = o.hold
     this.#limits = o.limits
     this.#work = o.work
     this.#progress = new LaneProgress(o.work.isolation)
@@ -269,12 +273,16 @@ export class Lane {
     if (this.#buffer?.resumeAt(at.next)) this.#from.beginAt()
     else {
       const { buffer, leaderEpoch } = fromState()
+      if (this.#hold) buffer.countWith(this.#hold)
+      this.#buffer?.drop()
       this.#buffer = buffer
       this.#from.beginAt(this.troubles.applyEra(buffer) ? -1 : leaderEpoch)
     }
     this.troubles.over()
     this.#to.beginAt(at.targetEnd)
     this.#life.begin()
+    // An idle partition is not told of again within a fetch session.
+    this.#observe()
     this.#host.kick(this)
   }
 

@@ -105,7 +105,10 @@ export class LaneDirectory {
     for (const lane of candidates) {
       const { birth } = lane
       if (!birth || (await this.#targetTopicId(birth.targetTopic)) !== birth.targetTopicId) continue
-      newest.set(`${birth.targetTopic}/${birth.targetPartition}`, lane)
+      const place = `${birth.targetTopic}/${birth.targetPartition}`
+      // A later lane begins further behind: the state topic has many partitions, so the order of reading tells nothing.
+      const known = newest.get(place)?.birth
+      if (!known || known.targetEnd <= birth.targetEnd) newest.set(place, lane)
     }
     return newest.size === 0 ? 'topic-recreated' : [...newest.values()]
   }

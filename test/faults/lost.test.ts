@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type Bed, startBed } from './campaigns/bed.js'
-import { eventually, numbers, placed, play, type Scene, type WatchedMirror } from './campaigns/scene.js'
+import { expectLoss, gapContinues, recreate, recreatedWhileRunning, retentionGap } from './campaigns/cases.js'
+import { eventually, numbers, placed, play, type Scene } from './campaigns/scene.js'
 
 let bed: Bed
 
@@ -16,33 +17,16 @@ afterAll(async () => {
 const STOP = { onGap: 'stop-partition' } as const
 const GO_ON = { onGap: 'continue' } as const
 
-async function recreate(scene: Scene, partitions = 1): Promise<void> {
-  await bed.oracle.deleteTopic(scene.source)
-  await scene.createTopic(partitions)
-}
-
-function expectLoss(watched: WatchedMirror, code: string): void {
-  expect(watched.of('lane:gap').map(({ partition, error }) => [partition, error.code])).toEqual([[0, code]])
-}
-
 describe('records that retention deleted before they were copied', () => {
-  /** 0..99 copied, then the mirror is down; 100..299 are written and 100..179 deleted. */
-  async function gap(scene: Scene): Promise<void> {
-    await scene.write(numbers(0, 100))
-    const first = await scene.mirror()
-    await first.copied()
-    await first.mirror.stop()
-    for (let from = 100; from < 300; from += 20) await scene.write(numbers(from, from + 20))
-    await bed.oracle.deleteRecords({ ...scene.source, before: { 0: 185n } })
-  }
-
   it('stop the lane, which copies nothing, until somebody decides; then it goes on behind them', () =>
     play(bed, 'gap-stop', {}, async scene => {
-      await gap(scene)
+      await retentionGap(scene)
       const second = await scene.mirror(STOP)
       const lane = await second.laneIs('failed', 0, 'TWINLOG_GAP')
       expect(lane).toMatchObject({ reached: 100n, error: { code: 'TWINLOG_GAP', offset: 100n } })
-      await expect(second.mirror.caughtUp({ timeoutMs: 5_000 })).rejects.toMatchObject({ code: 'TWINLOG_NOT_CAUGHT_UP' })
+      await expect(second.mirror.caughtUp({ timeoutMs: 5_000 })).rejects.toMatchObject({
+        code: 'TWINLOG_NOT_CAUGHT_UP'
+      })
       await sleep(2_000)
       expect(await scene.values('target')).toEqual(numbers(0, 100))
       expectLoss(second, 'TWINLOG_GAP')
@@ -56,22 +40,7 @@ describe('records that retention deleted before they were copied', () => {
     }))
 
   it('are left out under "continue", with an event, and translation is exact around them', () =>
-    play(bed, 'gap-continue', {}, async scene => {
-      await gap(scene)
-      const second = await scene.mirror(GO_ON)
-      await second.copied()
-      expectLoss(second, 'TWINLOG_GAP')
-      const copied = [...placed(numbers(0, 100)), ...placed(numbers(185, 300), 185n)]
-      await scene.targetBecomes(copied.map(([, value]) => value))
-      await scene.expectTranslations(copied, 300n)
-      await second.mirror.stop()
-      await scene.write(numbers(300, 320))
-      const third = await scene.mirror(STOP)
-      await third.copied()
-      expect(third.of('lane:gap')).toEqual([])
-      await scene.targetBecomes([...numbers(0, 100), ...numbers(185, 320)])
-      return '80 + 5 left out, the rest is there'
-    }))
+    play(bed, 'gap-continue', {}, gapContinues))
 
   it('likewise when they were all that there was', () =>
     play(bed, 'gap-all', {}, async scene => {
@@ -158,21 +127,7 @@ describe('a source topic that is deleted and created again under its name', () =
     }))
 
   it('while the mirror runs: the new log follows behind the old one under "continue"', () =>
-    play(bed, 'recreated-live-continue', {}, async scene => {
-      await scene.write(old)
-      const watched = await scene.mirror(GO_ON)
-      await watched.copied()
-      await recreate(scene)
-      await scene.write(fresh)
-      await scene.targetBecomes([...old, ...fresh])
-      await watched.copied()
-      expectLoss(watched, 'TWINLOG_TOPIC_RECREATED')
-      await recreate(scene)
-      await scene.write(numbers(0, 30, 'third-'))
-      await scene.targetBecomes([...old, ...fresh, ...numbers(0, 30, 'third-')])
-      await scene.expectTranslations(placed(numbers(0, 30, 'third-')), 30n)
-      return 'three logs, one behind the other'
-    }))
+    play(bed, 'recreated-live-continue', {}, recreatedWhileRunning))
 
   it('with more partitions than before: the new ones are ordinary lanes', () =>
     play(bed, 'recreated-wider', {}, async scene => {
@@ -192,10 +147,17 @@ describe('a source topic that is deleted and created again under its name', () =
       const watched = await scene.mirror()
       await watched.copied()
       await bed.oracle.deleteTopic(scene.source)
-      await eventually(() => watched.mirror.status().lanes.every(({ state }) => state !== 'copying' && state !== 'caught-up'))
+      await eventually(() =>
+        watched.mirror.status().lanes.every(({ state }) => state !== 'copying' && state !== 'caught-up')
+      )
       await sleep(1_000)
       expect(await scene.values('target')).toEqual(old)
-      return `lanes afterwards: ${watched.mirror.status().lanes.map(({ state }) => state).join() || 'none'}`
+      return `lanes afterwards: ${
+        watched.mirror
+          .status()
+          .lanes.map(({ state }) => state)
+          .join() || 'none'
+      }`
     }))
 })
 
@@ -217,7 +179,12 @@ describe('a target topic that is deleted under the mirror', () => {
 
   it('under load, several times, with a transactional source', () =>
     play(bed, 'target-deleted-load', { partitions: 2 }, async scene => {
-      const load = bed.oracle.produce({ ...scene.source, ratePerSecond: 1_000, recordsPerTransaction: 50, abortEvery: 4 })
+      const load = bed.oracle.produce({
+        ...scene.source,
+        ratePerSecond: 1_000,
+        recordsPerTransaction: 50,
+        abortEvery: 4
+      })
       const watched = await scene.mirror()
       for (let round = 1; round <= 3; round++) {
         await sleep(2_000)

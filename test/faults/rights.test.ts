@@ -19,8 +19,20 @@ beforeAll(async () => {
   bed = await startBed({ source: guarded, target: guarded })
   for (const cluster of [bed.east.bootstrap, bed.west.bootstrap]) {
     for (const type of ['topic', 'group', 'transactional_id'] as const)
-      await bed.oracle.acl({ cluster, change: 'add', principal: PRINCIPAL, operations: ['all'], resource: { type, name: '*' } })
-    await bed.oracle.acl({ cluster, change: 'add', principal: PRINCIPAL, operations: ['all'], resource: { type: 'cluster' } })
+      await bed.oracle.acl({
+        cluster,
+        change: 'add',
+        principal: PRINCIPAL,
+        operations: ['all'],
+        resource: { type, name: '*' }
+      })
+    await bed.oracle.acl({
+      cluster,
+      change: 'add',
+      principal: PRINCIPAL,
+      operations: ['all'],
+      resource: { type: 'cluster' }
+    })
   }
 })
 
@@ -57,9 +69,7 @@ const isUnauthorized = ({ state, error }: LaneStatus): boolean =>
 describe('rights that are taken away and given back', () => {
   it.each([
     ['source', 'read'],
-    ['source', 'describe'],
-    ['target', 'write'],
-    ['target', 'describe']
+    ['target', 'write']
   ] as const)('on the %s: %s of the topic', (side, operation) =>
     play(bed, `rights-${side}-${operation}`, { partitions: 2 }, async scene => {
       await scene.write(numbers(0, 100))
@@ -67,11 +77,15 @@ describe('rights that are taken away and given back', () => {
       await watched.copied()
       const giveBack = await denied(scene, side, { type: 'topic', name: scene.topic }, [operation])
       const since = Date.now()
+      const unauthorized = () =>
+        eventually(
+          () => isUnauthorized(watched.lane(0)),
+          () => `lane 0 is ${watched.lane(0).state} (${watched.lane(0).error?.code} ${watched.lane(0).why})`
+        )
+      // A question that was asked before may still be answered; a right to write is missed with the next record only.
+      if (side === 'source') await unauthorized()
       await scene.write(numbers(100, 200))
-      await eventually(
-        () => isUnauthorized(watched.lane(0)),
-        () => `lane 0 is ${watched.lane(0).state} (${watched.lane(0).error?.code} ${watched.lane(0).why})`
-      )
+      if (side === 'target') await unauthorized()
       const noticed = Date.now() - since
       await sleep(2_000)
       expect(await scene.values('target')).toEqual(numbers(0, 100))
@@ -113,14 +127,31 @@ describe('rights that are taken away and given back', () => {
 
   it('the right to write the state topic, with a source of transactions', () =>
     play(bed, 'rights-state', { partitions: 2 }, async scene => {
-      const load = bed.oracle.produce({ ...scene.source, ratePerSecond: 1_000, recordsPerTransaction: 40, abortEvery: 4 })
+      const load = bed.oracle.produce({
+        ...scene.source,
+        ratePerSecond: 1_000,
+        recordsPerTransaction: 40,
+        abortEvery: 4
+      })
       const watched = await mirrored(scene)
       await sleep(2_000)
       const state = { type: 'topic' as const, name: `twinlog.${scene.topic}.internal` }
+      const before = watched.of('lane:state').length
       const giveBack = await denied(scene, 'target', state, ['write'])
-      await eventually(() =>
-        watched.mirror.status().lanes.every(({ state: now }) => now !== 'copying' && now !== 'caught-up')
-      )
+      const halted = () =>
+        new Set(
+          watched
+            .of('lane:state')
+            .slice(before)
+            .filter(({ to }) => to === 'starting' || to === 'failed')
+            .map(({ partition }) => partition)
+        )
+      await eventually(() => halted().size === 2)
+      // Nothing goes out behind a gap that is not written down.
+      await sleep(1_000)
+      const stuck = await bed.oracle.count(scene.target)
+      await sleep(2_000)
+      expect(await bed.oracle.count(scene.target)).toEqual(stuck)
       await giveBack()
       await sleep(1_000)
       await load.stop()
@@ -135,15 +166,15 @@ describe('rights that are taken away and given back', () => {
 
 describe('quotas', () => {
   it.each([
-    ['source', { consumerByteRate: 150_000 }, { consumerByteRate: null }],
-    ['target', { producerByteRate: 150_000 }, { producerByteRate: null }]
+    ['source', { consumerByteRate: 30_000 }, { consumerByteRate: null }],
+    ['target', { producerByteRate: 30_000 }, { producerByteRate: null }]
   ] as const)('of the %s slow the copy down, with an event, and change nothing', (side, limit, none) =>
     play(bed, `quota-${side}`, { partitions: 3 }, async scene => {
       const { cluster } = scene[side]
       await bed.oracle.quota({ cluster, user: 'mirror', ...limit })
       try {
         const watched = await mirrored(scene)
-        const load = bed.oracle.produce({ ...scene.source, count: 12_000, mixed: true, ratePerSecond: 4_000 })
+        const load = bed.oracle.produce({ ...scene.source, count: 5_000, mixed: true, ratePerSecond: 4_000 })
         await load.done
         await eventually(() => watched.of('throttled').length > 0)
         const [first] = watched.of('throttled')

@@ -67,6 +67,8 @@ describe('a source that loses its end in an unclean election', () => {
       await scene.targetBecomes([...kept, ...lost, ...replacement])
       await watched.copied()
       expectLoss(watched)
+      // Which records are concerned: from where the histories part to where it had read.
+      expect(watched.of('lane:gap')[0]?.error.message).toMatch(/\b60\b.*\b85\b/)
       const history = [...placed(kept), ...placed(replacement, divergesAt)]
       await scene.expectTranslations(history, divergesAt + BigInt(replacement.length))
       await watched.mirror.stop()

@@ -65,6 +65,8 @@ export interface KafkaCluster extends AsyncDisposable {
   readonly clusterId: string
   readonly bootstrap: string[]
   readonly brokers: Broker[]
+  /** The controller's JVM, where it is one of its own (more than one broker): to be killed, spawned, frozen and thawed. */
+  readonly controller: KafkaNode | undefined
   /** Bootstrap addresses of another listener. */
   bootstrapOf(listener: string): string[]
   /** kafkajs config with alias (default: the cluster's name), silent, with short time-outs. */
@@ -102,7 +104,8 @@ export async function startKafka(options: KafkaOptions): Promise<KafkaCluster> {
       nodes.push(node)
       return node
     }
-    if (layout.controller !== undefined) nodeOf('controller', layout.controllerId, layout.controller, 192)
+    const controller =
+      layout.controller === undefined ? undefined : nodeOf('controller', layout.controllerId, layout.controller, 192)
     const heapMb = options.heapMb ?? (jvm === 'throughput' ? 512 : 384)
     const brokers = layout.brokers.map(b =>
       brokerOf(nodeOf('broker', b.nodeId, b.properties, heapMb), b, startTimeoutMs)
@@ -127,6 +130,7 @@ export async function startKafka(options: KafkaOptions): Promise<KafkaCluster> {
       clusterId,
       bootstrap,
       brokers,
+      controller,
       bootstrapOf,
       stop,
       [Symbol.asyncDispose]: stop,

@@ -51,7 +51,12 @@ export async function startBed(o: BedOptions): Promise<Bed> {
     forgetDirectory(logDirectory)
   }
   const properties = { 'leader.imbalance.check.interval.seconds': 2, 'leader.imbalance.per.broker.percentage': 0 }
-  const cluster = (name: string, brokers: number, proxies: Proxy[], options: Partial<KafkaOptions> = {}): KafkaOptions => ({
+  const cluster = (
+    name: string,
+    brokers: number,
+    proxies: Proxy[],
+    options: Partial<KafkaOptions> = {}
+  ): KafkaOptions => ({
     name,
     brokers,
     ...(brokers > 1 && { heapMb: 256 }),

@@ -49,6 +49,7 @@ export interface Stage {
 
 const CATCH_UP_MS = 90_000
 const COVER_MS = 60_000
+const MARKERS_MS = 30_000
 /** What a process said longer ago than this is no proof that it lives. */
 const FRESH_MS = 2_000
 const STATES_AT_WORK: readonly string[] = ['copying', 'caught-up']
@@ -97,9 +98,11 @@ export async function runCampaign(o: CampaignOptions, inject: (stage: Stage) => 
   const mirrors = Array.from({ length: o.mirrors }, (_, index) => another('abcdefgh'[index] ?? String(index)))
   const loads = o.produce
     ? [o.produce(topic)]
-    : [o.load ?? []].flat().map((load, index) =>
-        bed.oracle.produce({ cluster: bed.east.bootstrap, topic, seed: seed + index * 1_000, ...load })
-      )
+    : [o.load ?? []]
+        .flat()
+        .map((load, index) =>
+          bed.oracle.produce({ cluster: bed.east.bootstrap, topic, seed: seed + index * 1_000, ...load })
+        )
   const recovered = async () => {
     if (o.exclusive) return covered(all, o.partitions)
     await Promise.all(all.filter(mirror => mirror.running).map(mirror => mirror.copying(o.partitions)))
@@ -112,6 +115,7 @@ export async function runCampaign(o: CampaignOptions, inject: (stage: Stage) => 
     await recovered()
     timeline.loadEnds()
     await Promise.all(loads.map(load => load.stop()))
+    await markersWritten(bed, topic)
     await Promise.all(all.filter(mirror => mirror.running).map(mirror => mirror.caughtUp(CATCH_UP_MS)))
   } catch (error) {
     failures.push(error instanceof Error ? error.message : String(error))
@@ -141,6 +145,17 @@ export async function runCampaign(o: CampaignOptions, inject: (stage: Stage) => 
     told,
     note,
     failures
+  }
+}
+
+/** A commit is answered before its markers are in the logs, and until then nobody can read what it committed. */
+async function markersWritten(bed: Bed, topic: string): Promise<void> {
+  const ends = async (isolation: 'read_committed' | 'read_uncommitted') =>
+    (await bed.oracle.endOffsets({ cluster: bed.east.bootstrap, topic, isolation })).map(({ end }) => end).join()
+  const deadline = Date.now() + MARKERS_MS
+  while ((await ends('read_committed')) !== (await ends('read_uncommitted'))) {
+    if (Date.now() > deadline) throw new Error(`transactions on the source are still open after ${MARKERS_MS} ms`)
+    await sleep(50)
   }
 }
 

@@ -65,7 +65,12 @@ export class NumberedLoad {
  * A source that was compacted while it was copied, to a target that is not: what the source has now is on the target, the latest value of
  * each key is the latest on both, and everything on the target was written, once, in order.
  */
-export async function judgeCompacted(bed: Bed, load: NumberedLoad, topic: string, partitions: number): Promise<Verdict> {
+export async function judgeCompacted(
+  bed: Bed,
+  load: NumberedLoad,
+  topic: string,
+  partitions: number
+): Promise<Verdict> {
   const findings = new Findings()
   let left = 0
   for (let partition = 0; partition < partitions; partition++) {

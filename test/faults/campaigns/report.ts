@@ -65,7 +65,8 @@ function describeReport(report: Report): string {
   const longest = [...report.longestPauses].sort((a, b) => b.ms - a.ms)
   const pauses = longest.slice(0, MOST_LANES).map(({ partition, ms }) => `${partition}: ${ms}`)
   lines.push(`longest pause of each lane in ms: ${pauses.join(', ')}${longest.length > MOST_LANES ? ' …' : ''}`)
-  if (report.told.size > 0) lines.push(`told: ${[...report.told].map(([event, times]) => `${event} × ${times}`).join(', ')}`)
+  if (report.told.size > 0)
+    lines.push(`told: ${[...report.told].map(([event, times]) => `${event} × ${times}`).join(', ')}`)
   if (report.note !== undefined) lines.push(report.note)
   for (const failure of report.failures) lines.push(`FAILURE: ${failure}`)
   return `${lines.join('\n')}\n`

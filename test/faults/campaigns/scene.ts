@@ -32,8 +32,7 @@ export class WatchedMirror {
 
   constructor(mirror: Mirror) {
     this.mirror = mirror
-    for (const event of EVENTS)
-      mirror.on(event, ((payload: unknown) => void this.#told.push({ event, payload })) as never)
+    for (const event of EVENTS) mirror.on(event, (payload: unknown) => void this.#told.push({ event, payload }))
   }
 
   of<E extends EventName>(event: E): Payload<E>[] {
@@ -50,7 +49,8 @@ export class WatchedMirror {
     const seen = () => this.mirror.status().lanes.find(lane => lane.partition === partition)
     await eventually(
       () => seen()?.state === state && (code === undefined || seen()?.error?.code === code),
-      () => `lane ${partition} is ${seen()?.state} (${seen()?.error?.code ?? ''} ${seen()?.why}), not ${state} ${code ?? ''}`
+      () =>
+        `lane ${partition} is ${seen()?.state} (${seen()?.error?.code ?? ''} ${seen()?.why}), not ${state} ${code ?? ''}`
     )
     return this.lane(partition)
   }

@@ -15,16 +15,17 @@ export interface SharingReport extends Report {
 
 interface Act {
   what: string
-  /** Does the lane's owner go, or does it go on? */
+  /** Lanes of the process that it happened to. */
   concerned: number
   /** Longest time from the source to the target, of the lanes of the process concerned and of the others; ms. */
   theirsMs: number
   othersMs: number
 }
 
-/** A member counts as dead when the group's coordinator has not heard of it for so long. */
-export const SESSION_MS = 6_000
+/** Longer than the session of a member lasts that nobody hears of. */
 const SETTLE_MS = 9_000
+/** A record that came just before something happened may be held back by it. */
+const BEFORE_MS = 500
 const FREEZES_MS = [2_000, 9_000] as const
 
 /** Processes of one group share many lanes; some are killed, some frozen beyond their session and thawed, some come and go. */
@@ -91,7 +92,7 @@ function judged(
   moment: { what: string; at: number; until: number; lanes: ReadonlySet<number> },
   visibility: Visibility | undefined
 ): Act {
-  const delays = visibility?.longest(moment.at - 500, moment.until) ?? []
+  const delays = visibility?.longest(moment.at - BEFORE_MS, moment.until - BEFORE_MS) ?? []
   const most = (those: readonly number[]) => those.reduce((a, b) => Math.max(a, b), 0)
   return {
     what: moment.what,

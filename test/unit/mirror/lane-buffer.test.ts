@@ -198,7 +198,7 @@ describe('LaneBuffer', () => {
       [10n, 12n]
     ])
     expect([lane.gaps.size, gaps.length]).toEqual([1, 1])
-    const values = all.flatMap(({ batch }) => decodeRecords(viewOf(batch.bytes)).map(({ value }) => `${value}`))
+    const values = all.flatMap(({ batch }) => decodeRecords(viewOf(batch.bytes)).map(({ value }) => String(value)))
     expect(values).toEqual(['0+0', '0+1', '2+0', '2+1', '2+2', '2+3', '2+4', '2+5', '2+6', '10+0', '10+1'])
   })
 

@@ -158,7 +158,9 @@ describe('a transaction that comes to nothing', () => {
     }
     await bench.calls.answer(new Error('no coordinator'))
     expect([bench.pair, bench.lane.troubles.broken]).toEqual([{ next: 0n, targetEnd: 100n }, true])
-    expect(bench.host.recoveries).toMatchObject([{ retriable: true, message: expect.stringContaining('no coordinator') }])
+    expect(bench.host.recoveries).toMatchObject([
+      { retriable: true, message: expect.stringContaining('no coordinator') }
+    ])
     bench.begin({ epoch: { ...OWN, epoch: 4 } })
     expect(bench.lane.troubles.broken).toBe(false)
     bench.fetch(1, old())
@@ -187,11 +189,7 @@ describe('a transaction that comes to nothing', () => {
     const { bench, second } = await half()
     end(bench)
     bench.appended(second, 102n)
-    expect([bench.pair, bench.lane.bytes, bench.lane.troubles.broken]).toEqual([
-      { next: 0n, targetEnd: 100n },
-      0,
-      true
-    ])
+    expect([bench.pair, bench.lane.bytes, bench.lane.troubles.broken]).toEqual([{ next: 0n, targetEnd: 100n }, 0, true])
     expect(vi.getTimerCount()).toBe(0)
   })
 })

@@ -120,9 +120,8 @@ describe('a transaction', () => {
       else (await bench.opened()).transaction.commit()
       bench.log.length = 0
       expect(bench.transaction.abandon()).toBe(true)
-      bench.transaction.reset()
       await bench.calls.answer(outcome)
-      expect([bench.transaction.state, bench.log, bench.errors]).toEqual(['closed', [], []])
+      expect([bench.transaction.state, bench.log, bench.errors]).toEqual(['broken', [], []])
     }
   })
 

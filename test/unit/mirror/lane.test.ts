@@ -46,6 +46,13 @@ describe('the pipeline of a lane', () => {
     expect([bench.lane.state, bench.lane.wantsFetch]).toEqual(['copying', true])
   })
 
+  it('does not call itself caught up before the source has told where it ends', () => {
+    const bench = new Bench().begin()
+    expect(bench.lane.state).toBe('copying')
+    bench.lane.read(bench.answer(0), 0n)
+    expect(bench.lane.state).toBe('caught-up')
+  })
+
   it('asks the target for a paused lane too when its broker is gone or nobody leads it', () => {
     const bench = new Bench()
     bench.lane.pause()
@@ -135,7 +142,7 @@ describe('an answer of the source', () => {
     bench.lane.unreachable(cut())
     bench.begin({ next: 6n, targetEnd: 106n })
     void bench.lane.ingest(segments)
-    expect([bench.lane.state, bench.lane.position, bench.lane.peek()]).toEqual(['copying', 6n, undefined])
+    expect([bench.lane.active, bench.lane.position, bench.lane.peek()]).toEqual([true, 6n, undefined])
   })
 
   it('is not planned while the target is asked', () => {

@@ -77,7 +77,9 @@ describe('fences of a link', () => {
     }
     const results = await Promise.allSettled([bench.fence(0), bench.fence(1), bench.fence(2)])
     expect(results.map(({ status }) => status)).toEqual(['fulfilled', 'rejected', 'fulfilled'])
-    expect(results[1]).toMatchObject({ reason: expect.objectContaining({ code: 'TWINLOG_UNAUTHORIZED', partition: 1 }) })
+    expect(results[1]).toMatchObject({
+      reason: expect.objectContaining({ code: 'TWINLOG_UNAUTHORIZED', partition: 1 })
+    })
     expect(bench.shown(0)).toBeDefined()
     expect((await bench.fence(2)).producerId).toBe(LINK_ID)
   })

@@ -24,8 +24,20 @@ describe('options of Mirror', () => {
       link: 'east-west',
       createTopics: { configs: {} },
       syncGroups: true,
-      discoveryIntervalMs: 5_000
+      discoveryIntervalMs: 5_000,
+      start: 'earliest',
+      isolation: 'read_committed',
+      onRecordError: 'stop-partition',
+      onGap: 'stop-partition',
+      workers: { group: 'twinlog.east-west', required: false },
+      limits: { bytesInFlight: 64 << 20, bytesPerSecond: undefined },
+      forward: 'local'
     })
+    const upper = () => null
+    expect(resolveMirrorOptions({ ...good, transform: upper }).transform('any')).toBe(upper)
+    expect(resolveMirrorOptions({ ...good, transform: { a: upper } }).transform('constructor')).toBeUndefined()
+    expect(resolveMirrorOptions({ ...good, workers: false }).workers).toBe(false)
+    expect(resolveMirrorOptions({ ...good, workers: { group: 'g' } }).workers).toEqual({ group: 'g', required: true })
     expect(resolveMirrorOptions({ ...good, createTopics: false }).createTopics).toBe(false)
   })
 
@@ -54,8 +66,25 @@ describe('options of Mirror', () => {
     ['mirror.discoveryIntervalMs', { discoveryIntervalMs: 1.5 }],
     ['mirror.discoveryIntervalMs', { discoveryIntervalMs: -1 }],
     ['mirror.logger', { logger: { info: () => undefined } }],
-    ['mirror.onGap', { onGap: 'continue' }],
-    ['mirror.transform', { transform: () => undefined }],
+    ['mirror.onGap', { onGap: 'skip' }],
+    ['mirror.onRecordError', { onRecordError: 'continue' }],
+    ['mirror.onRecordError.deadLetterTopic', { onRecordError: { deadLetterTopic: 'a b' } }],
+    ['mirror.onRecordError.topic', { onRecordError: { topic: 'a' } }],
+    ['mirror.isolation', { isolation: 'uncommitted' }],
+    ['mirror.start', { start: 'newest' }],
+    ['mirror.start.timestamp', { start: { timestamp: -1 } }],
+    ['mirror.start.offsets.a.0', { start: { offsets: { a: { 0: 5 } } } }],
+    ['mirror.transform', { transform: 'upper' }],
+    ['mirror.transform.orders', { transform: { orders: 'upper' } }],
+    ['mirror.transformTimeoutMs', { transformTimeoutMs: 0 }],
+    ['mirror.workers', { workers: true }],
+    ['mirror.workers.group', { workers: { group: 'a b' } }],
+    ['mirror.limits.bytesInFlight', { limits: { bytesInFlight: 1024 } }],
+    ['mirror.limits.bytesPerSecond', { limits: { bytesPerSecond: 0 } }],
+    ['mirror.limits.priorities.a', { limits: { priorities: { a: 0 } } }],
+    ['mirror.limits.bytes', { limits: { bytes: 5 } }],
+    ['mirror.forward', { forward: 'all' }],
+    ['mirror.rackId', { rackId: '' }],
     ['mirror.topic', { topic: 'orders' }]
   ])('are refused by path: %s %o', (path, wrong) => {
     expect(() => resolveMirrorOptions({ ...good, ...wrong })).toThrowError(refused(path))

@@ -55,26 +55,30 @@ async function race(seed: number, o: Race) {
   let started = 0
   const start = async () => {
     const own = o.options?.(started++) ?? {}
-    return Process.start(east, west, {
+    const self: { process?: Process } = {}
+    const process = await Process.start(east, west, {
       producerIdExpirationMs: EXPIRATION_MS,
       faults: faultsOf(random),
       // Right most of the time: what is wrong may cost time only.
       ownership: async (_lane, owner) => {
         const other = processes.find(one => one.manager.process === owner)
-        return other && !other.dead && !other.frozen && random() < 0.9 ? 'it lives' : undefined
+        return other && other !== self.process && !other.dead && !other.frozen && random() < 0.9
+          ? 'it lives'
+          : undefined
       },
       ...own
     })
+    self.process = process
+    return process
   }
   for (let index = 0; index < o.processes; index++) processes.push(await start())
-  let expired = 0
   for (let round = 0; round < o.rounds; round++) {
     source.ageMs = random() < (o.old ?? 0) ? OLD_MS : 0
     for (let batch = 0; batch < 12; batch++) source.grow()
     o.onRound?.({ source, random })
     await sleep(random() * 60)
     if (random() < 0.25) target.append(encodeBatch({ records: records(['foreign']) }))
-    if (random() < 0.5) expired += expireProducers(target, EXPIRATION_MS)
+    if (random() < 0.5) expireProducers(target, EXPIRATION_MS)
     const index = Math.floor(random() * processes.length)
     const one = processes[index] as Process
     if (random() < 0.2) one.freeze(50 + random() * 400)
@@ -93,7 +97,7 @@ async function race(seed: number, o: Race) {
   const complete = done()
   await Promise.all(processes.map(one => one.manager.stop(1_000)))
   const copied = committedValues(target).filter(([, value]) => value !== 'foreign')
-  return { source, target, west, failures, complete, copied, states, expired }
+  return { source, target, west, failures, complete, copied, states }
 }
 
 /** Failed for good, or in a way that only a bug explains. What passes by itself may show now and then. */
@@ -117,13 +121,17 @@ async function expectFound({ source, west, copied }: Awaited<ReturnType<typeof r
 }
 
 describe('old records under several processes', () => {
-  it.each([21, 22, 23])('are committed once and in order by lanes that anybody may copy (seed %i)', async seed => {
-    const result = await race(seed, { processes: 3, rounds: 25, old: 0.5 })
-    expect(fatal(result.failures)).toEqual([])
-    expect(result.copied.map(([, value]) => value)).toEqual([...result.source.committed.values()])
-    expect(result.complete, JSON.stringify(result.states, text)).toBe(true)
-    await expectFound(result)
-  })
+  // Seeds from 104 on: two processes took the lane under two ids at once, and neither refused the other.
+  it.each([21, 22, 104, 105, 107])(
+    'are committed once and in order by lanes that anybody may copy (seed %i)',
+    async seed => {
+      const result = await race(seed, { processes: 3, rounds: 25, old: 0.5 })
+      expect(fatal(result.failures)).toEqual([])
+      expect(result.copied.map(([, value]) => value)).toEqual([...result.source.committed.values()])
+      expect(result.complete, JSON.stringify(result.states, text)).toBe(true)
+      await expectFound(result)
+    }
+  )
 })
 
 describe('lanes of one owner under several processes', () => {
@@ -171,7 +179,7 @@ describe('lanes of one owner under several processes', () => {
   it.each([51, 52])('go on in order while a filter is being changed (seed %i)', async seed => {
     const keeps = (version: number) => (value: string) => Number(value.slice(1)) % 5 !== version
     const filter = (version: number) => () => (record: MirrorRecord) =>
-      keeps(version)(`${record.value}`) ? record : null
+      keeps(version)(String(record.value)) ? record : null
     const result = await race(seed, {
       processes: 3,
       rounds: 25,

@@ -75,19 +75,16 @@ export function committedValues(log: FakePartition): (readonly [offset: bigint, 
   return views.flatMap((view, index) =>
     isControl(view.attributes) || !fate(view, index)
       ? []
-      : decodeRecords(view).map(({ offset, value }) => [offset, `${value}`] as const)
+      : decodeRecords(view).map(({ offset, value }) => [offset, String(value)] as const)
   )
 }
 
 /** A broker's check: producers go whose last batch or marker bears a time stamp this old, unless a transaction of theirs is open. */
-export function expireProducers(log: FakePartition, expirationMs: number): number {
-  let expired = 0
+export function expireProducers(log: FakePartition, expirationMs: number): void {
   for (const producerId of [...log.producers.keys()]) {
     if (log.transactions.has(producerId)) continue
     const last = log.batches.findLast(bytes => viewOf(bytes).producerId === producerId)
     if (!last || Date.now() - Number(viewOf(last).maxTimestamp) <= expirationMs) continue
     log.producers.delete(producerId)
-    expired++
   }
-  return expired
 }
