@@ -8,6 +8,8 @@ import type { LaneTaker } from './lane-taker.js'
 import type { LinkBinding } from './link-session.js'
 import { firstOffset, type StartOption } from './start-position.js'
 
+const LOOK_MS = 1_000
+
 /** Where a lane begins, and under which identity: decided once, by whoever writes it first. */
 export class LaneBirths {
   readonly #source: ClusterClient
@@ -15,6 +17,7 @@ export class LaneBirths {
   readonly #link: LinkBinding
   readonly #taker: LaneTaker
   readonly #start: StartOption
+  #looked: { at: number; done: Promise<void> } | undefined
 
   constructor(o: {
     source: ClusterClient
@@ -32,19 +35,21 @@ export class LaneBirths {
 
   async bear(lane: Lane): Promise<LaneState> {
     const { state } = this.#link.session
-    await state.refresh()
+    await this.#refreshed()
     const others = [...state.lanes].filter(other => other.key !== lane.key)
-    const formerLog = others.find(
+    const formerLogs = others.filter(
       ({ birth }) =>
         birth && sameTarget(birth, lane) && samePlace(birth, lane) && birth.sourceTopicId !== lane.source.topicId
     )
+    const formerLog = formerLogs.at(-1)
     if (formerLog) this.#judgeFormerLog(lane, formerLog)
     const first = lane.first ?? (await this.#first(lane, others))
     // Another log, or records of several partitions: sequences of the link's id would seem to continue what they do not.
     const behindFence = formerLog !== undefined || lane.routed
     if (behindFence) {
       if (lane.routed) lane.troubles.wantsOwnId = true
-      await this.#taker.fence(lane, formerLog, lane.routed)
+      if (!formerLog) await this.#taker.fence(lane, undefined, lane.routed)
+      for (const former of formerLogs) await this.#taker.fence(lane, former, lane.routed)
     }
     const log = new TargetLog(this.#target, lane.target.topic, lane.target.partition)
     const target = behindFence ? await log.settledBounds() : await log.bounds()
@@ -66,6 +71,14 @@ export class LaneBirths {
         epoch: behindFence ? -1 : 0
       }
     )
+  }
+
+  /** What other lanes are there. Lanes that start together look together: a former log's lane was born long before. */
+  #refreshed(): Promise<void> {
+    const now = performance.now()
+    if (!this.#looked || now - this.#looked.at > LOOK_MS)
+      this.#looked = { at: now, done: this.#link.session.state.refresh() }
+    return this.#looked.done
   }
 
   /**

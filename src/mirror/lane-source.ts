@@ -236,6 +236,8 @@ export class LaneSource {
   #failed(error: unknown): void {
     const where = { topic: this.#source.topic, partition: this.#source.partition }
     const cause = toTwinlogError(error, 'TWINLOG_INTERNAL', `planning lane ${this.#key} failed`, where)
+    // The Mirror stops, and a transform was told so.
+    if (cause.code === 'TWINLOG_ABORTED') return
     // A broker that was asked on the way: the lane tries again by itself.
     if (cause.retriable) this.#host.failSoft(cause)
     else this.#host.fail(cause)

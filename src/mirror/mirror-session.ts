@@ -157,11 +157,10 @@ export class MirrorSession {
     for (const timer of this.#timers) clearInterval(timer)
     await this.#groups?.stop()
     await this.#rounds.catch(() => undefined)
-    await this.lanes.stop(STOP_TIMEOUT_MS)
-    // Behind the last checkpoints: whoever takes the lanes over finds them.
     await this.#sharing
-      ?.stop()
+      ?.leave()
       .catch((error: unknown) => this.#logger.info({ error }, 'the group was not left in order'))
+    await this.lanes.stop(STOP_TIMEOUT_MS)
     await Promise.all([this.source.close(), this.target.close()])
   }
 
@@ -171,7 +170,7 @@ export class MirrorSession {
     for (const timer of this.#timers) clearInterval(timer)
     this.lanes.abort()
     await this.lanes.stop(0).catch(() => undefined)
-    await this.#sharing?.stop().catch(() => undefined)
+    await this.#sharing?.leave().catch(() => undefined)
     this.source.destroy()
     this.target.destroy()
   }

@@ -1,4 +1,5 @@
 import { hostname } from 'node:os'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { TwinlogError, toTwinlogError } from '../errors.js'
 import type { ClusterClient } from '../kafka/cluster.js'
 import type { Logger } from '../logger.js'
@@ -6,6 +7,9 @@ import type { Lane } from './lane.js'
 import { shareIdOf } from './lane-types.js'
 import type { Ownership } from './ownership.js'
 import { LaneShare } from './workers/lane-share.js'
+
+/** The others hear of it with their next heartbeat, and then have to start the lanes. */
+const HAND_OVER_MS = 2_500
 
 export type Assignment = ReadonlySet<string> | 'all'
 
@@ -22,6 +26,7 @@ export class Sharing implements Ownership {
   readonly #required: boolean
   readonly #host: SharingHost
   #state: 'idle' | 'running' | 'without' = 'idle'
+  #leaving = false
   /** The group did not answer: everything is copied here until it does. */
   #provisional = false
 
@@ -89,6 +94,7 @@ export class Sharing implements Ownership {
   }
 
   async refusal(lane: Lane, owner: string | undefined): Promise<string | undefined> {
+    if (this.#leaving) return 'this process is stopping'
     if (this.#state !== 'running') return this.#fallback.refusal(lane, owner)
     const { assigned } = this.#share
     if (assigned && this.#share.members() > 1 && !assigned.has(shareIdOf(lane.source)))
@@ -98,7 +104,14 @@ export class Sharing implements Ownership {
     return (await this.#share.confirm()) ? undefined : 'this process is joining its group again'
   }
 
-  async stop(): Promise<void> {
+  /**
+   * Gives the lanes to the others before this process stops copying them: they take them over while it goes on, so nothing stands
+   * still. Resolves when they have had the time for it.
+   */
+  async leave(): Promise<void> {
+    const alone = this.members <= 1
+    this.#leaving = true
     await this.#share.stop()
+    if (!alone) await sleep(HAND_OVER_MS)
   }
 }

@@ -20,6 +20,9 @@ const USUAL_ANSWER_BYTES = 2 << 20
 const LONG_WAY_MS = 20
 /** Long poll while every lane takes part; shorter while one of them waits for room, so that it is asked for again soon. */
 const POLL_MS = 500
+/** A link that is dead on one side must be noticed soon, a slow one that carries megabytes must not be taken for dead. */
+const ANSWER_GRACE_MS = 8_000
+const SLOWEST_BYTES_PER_MS = 500
 const BUSY_POLL_MS = 10
 const SHORTEST_POLL_MS = 1
 const RETRY_MS = 100
@@ -175,7 +178,9 @@ export class SourceFetcher {
     const stopWatch = this.#watchSilence(connection)
     let answer: FetchResponse
     try {
-      answer = await connection.send(request, { timeoutMs: POLL_MS + 30_000 })
+      answer = await connection.send(request, {
+        timeoutMs: POLL_MS + ANSWER_GRACE_MS + maxBytes / SLOWEST_BYTES_PER_MS
+      })
     } finally {
       stopWatch()
       unreserve()
