@@ -28,7 +28,7 @@ export async function caughtUp(
   // A control connection that was cut says nothing about the copy.
   await retry(() => session.discover(), { retries: DISCOVERY_RETRIES, signal: o.signal })
   const at = new Date()
-  const specs = [...session.lanes.lanes.values(), ...session.lanes.elsewhere()]
+  const specs = [...session.lanes.lanes.values(), ...session.lanes.set.elsewhere()]
   const ends = await sourceEnds(
     session.source,
     specs.map(({ source }) => source),

@@ -11,28 +11,24 @@ import { GapWriter } from './gap-writer.js'
 import type { Lane, LaneHost } from './lane.js'
 import { LaneBirths } from './lane-births.js'
 import { LaneCare } from './lane-care.js'
-import { keyOf, LaneFactory } from './lane-factory.js'
+import { LaneFactory } from './lane-factory.js'
 import { LaneLauncher } from './lane-launcher.js'
 import { LaneRouter } from './lane-router.js'
 import { LaneRoutes, type TargetFacts } from './lane-routes.js'
+import { LaneSet } from './lane-set.js'
 import { LaneStarter } from './lane-starter.js'
 import type { LaneStateName } from './lane-status.js'
 import { LaneTaker } from './lane-taker.js'
 import type { DroppedRecord } from './lane-troubles.js'
-import { type LaneSpec, type LaneTopic, shareIdOf } from './lane-types.js'
+import type { LaneTopic } from './lane-types.js'
 import { LinkFencer } from './link-fencer.js'
 import type { LinkBinding, LinkSession } from './link-session.js'
 import { MetadataFeed } from './metadata-feed.js'
 import type { ResolvedMirrorOptions } from './options.js'
 import { BeatOwnership, type Ownership } from './ownership.js'
 import { SourceDoctor } from './source-doctor.js'
-import type { TopicTraits } from './topic-traits.js'
 
 const STARTS_AT_ONCE = 32
-/** A lane that goes to another process has so long to get what it holds to the target. */
-const RELEASE_MS = 2_000
-
-export type { LaneSpec } from './lane-types.js'
 
 export interface LaneManagerEvents {
   stateChanged(lane: Lane, from: LaneStateName, to: LaneStateName): void
@@ -58,7 +54,7 @@ export interface LaneManagerOptions {
 
 /** All lanes of a Mirror: starts those that are this process's, brings back those that lost their way, keeps their checkpoints. */
 export class LaneManager implements LaneHost {
-  readonly lanes = new Map<string, Lane>()
+  readonly set: LaneSet
   /** Name of this process in the state topic. */
   readonly process = randomUUID().slice(0, 13)
   /** Who owns lanes while they are not shared. */
@@ -67,19 +63,12 @@ export class LaneManager implements LaneHost {
   readonly #abort = new AbortController()
   readonly #router: LaneRouter
   readonly #launcher: LaneLauncher
-  readonly #births: LaneBirths
   readonly #doctor: SourceDoctor
-  readonly #factory: LaneFactory
-  readonly #routes: LaneRoutes
   readonly #care: LaneCare
   readonly #checkpoints: CheckpointWriter
   readonly #deadLetters: DeadLetters | undefined
   readonly #gapWriters = new Map<string, GapWriter>()
-  /** Every source partition that discovery has named, with the lanes that its transform has opened. */
-  readonly #specs = new Map<string, LaneSpec[]>()
-  readonly #releasing = new Set<Lane>()
   readonly #toldLosses = new Map<string, string>()
-  #assigned: ReadonlySet<string> | 'all' = 'all'
 
   constructor(o: LaneManagerOptions) {
     this.#o = o
@@ -109,25 +98,38 @@ export class LaneManager implements LaneHost {
     }
     const starter = new LaneStarter({ target, link, births, taker, ownership, process: this.process })
     const sourceFeed = new MetadataFeed(source)
-    this.#births = births
     this.#launcher = new LaneLauncher({ source, target, starter, sourceFeed, places: this.#router })
     this.#doctor = new SourceDoctor({
       source,
       feed: sourceFeed,
       placeSource: lane => void this.#router.placeSource(lane)
     })
-    this.#routes = new LaneRoutes({
+    const routes = new LaneRoutes({
       ensureTarget: (topic, from) => o.ensureTarget(topic, from),
-      addRouted: spec => this.#addRouted(spec)
+      addRouted: spec => this.set.addRouted(spec)
     })
-    this.#factory = new LaneFactory({
+    const factory = new LaneFactory({
       target,
       link,
       options,
       host: this,
-      routes: this.#routes,
+      routes,
       hold: (bytes, frame) => this.#router.budget.hold(bytes, frame),
       signal: this.#abort.signal
+    })
+    this.set = new LaneSet(routes, {
+      make: spec => factory.make(spec),
+      start: lanes => this.#startAll(lanes),
+      bear: async lane => void (await births.bear(lane)),
+      reconfigure: (lane, spec) => factory.reconfigure(lane, spec),
+      removed: lane => this.#removed(lane),
+      writeCheckpoints: () => this.writeCheckpoints(),
+      isPaused: topic => o.isPaused(topic),
+      isTransformed: topic => options.transform(topic) !== undefined,
+      bornLanes: async () => {
+        await this.#session.state.refresh()
+        return this.#session.state.lanes
+      }
     })
     this.#checkpoints = new CheckpointWriter({ lanes: this.lanes, link })
     this.#care = new LaneCare({
@@ -155,54 +157,8 @@ export class LaneManager implements LaneHost {
     this.#launcher.abort()
   }
 
-  /** Source partitions that can be shared out. */
-  get shareIds(): string[] {
-    return [...this.#specs].flatMap(([id, [main]]) => (main?.refused ? [] : [id]))
-  }
-
-  /** What discovery has found; resolves when each lane of this process is copying, waiting, stopped or failed. */
-  async add(specs: LaneSpec[]): Promise<void> {
-    for (const spec of specs) {
-      const id = shareIdOf(spec.source)
-      const before = this.#specs.get(id)
-      if (before?.[0] && keyOf(before[0]) !== keyOf(spec)) this.#forget(spec.source)
-      this.#routes.add(spec)
-      const routed = before?.[0] && keyOf(before[0]) === keyOf(spec) ? before.slice(1) : []
-      this.#specs.set(id, [spec, ...routed])
-    }
-    await this.#apply()
-  }
-
-  /** Source topics that are gone: nothing is left to copy from them. */
-  retire(topics: { topic: string; topicId: string }[]): void {
-    for (const [id, [main]] of [...this.#specs]) {
-      if (!main || !topics.some(({ topicId }) => topicId === main.source.topicId)) continue
-      this.#specs.delete(id)
-      this.#forget(main.source)
-    }
-  }
-
-  reconfigure(topic: string, traits: TopicTraits): void {
-    for (const [id, specs] of this.#specs) {
-      if (specs[0]?.source.topic !== topic) continue
-      const changed = specs.map(spec =>
-        spec.routed === true ? { ...spec, compacted: traits.compacted } : { ...spec, ...traits }
-      )
-      this.#specs.set(id, changed)
-      for (const spec of changed) this.#respec(spec)
-    }
-  }
-
-  /** What holds for the whole target has changed. */
-  reconfigureAll(): void {
-    for (const specs of this.#specs.values()) for (const spec of specs) if (!spec.refused) this.#respec(spec)
-  }
-
-  /** Which source partitions this process copies. Lanes that stay go on undisturbed; those that go hand over what they hold. */
-  async assign(ids: ReadonlySet<string> | 'all'): Promise<void> {
-    this.#assigned = ids
-    for (const lane of [...this.lanes.values()]) if (!this.#isMine(lane.source)) void this.#release(lane)
-    await this.#apply()
+  get lanes(): ReadonlyMap<string, Lane> {
+    return this.set.lanes
   }
 
   /** Looks whether lanes that a move had closed were opened again. */
@@ -216,11 +172,6 @@ export class LaneManager implements LaneHost {
       lane.reopen()
       await this.#launcher.start(lane)
     }
-  }
-
-  /** Lanes of this link that another process copies, or would. */
-  elsewhere(): LaneSpec[] {
-    return [...this.#specs.values()].flat().filter(spec => !spec.refused && !this.#isMine(spec.source))
   }
 
   /** Lets what is in flight arrive, writes the last checkpoints, and lets go of the connections. */
@@ -261,7 +212,7 @@ export class LaneManager implements LaneHost {
   }
 
   recover(lane: Lane, reason: TwinlogError): void {
-    if (this.#releasing.has(lane)) return lane.stop('another process copies it now')
+    if (this.set.isReleasing(lane)) return lane.stop('another process copies it now')
     this.#o.logger.info({ lane: lane.key, reason }, 'lane stopped, asking the target where to go on')
     void this.#launcher.start(lane)
   }
@@ -277,10 +228,10 @@ export class LaneManager implements LaneHost {
   }
 
   async mayHaveHoles(lane: Lane): Promise<boolean> {
-    const spec = this.#specOf(lane)
+    const spec = this.set.specOf(lane)
     if (!spec || spec.compacted || !(await this.#doctor.isCompacted(lane))) return true
     // Compaction was switched on while the lane was copied: from here on one owner at a time may plan around its holes.
-    for (const own of this.#specs.get(shareIdOf(lane.source)) ?? []) this.#respec({ ...own, compacted: true })
+    this.set.compacted(lane)
     return false
   }
 
@@ -310,120 +261,23 @@ export class LaneManager implements LaneHost {
     return this.#o.link.session
   }
 
-  #isMine(source: LaneTopic): boolean {
-    return this.#assigned === 'all' || this.#assigned.has(shareIdOf(source))
-  }
-
   #ownsLanes(): boolean {
     for (const lane of this.lanes.values()) if (lane.epoch?.owner === this.process && !lane.needsRecovery) return true
     return false
   }
 
-  #specOf(lane: Lane): LaneSpec | undefined {
-    return this.#specs.get(shareIdOf(lane.source))?.find(spec => keyOf(spec) === lane.key)
-  }
-
-  /** Starts every lane that is this process's and is not there yet. */
-  async #apply(): Promise<void> {
-    const fresh: Lane[] = []
-    for (const [id, specs] of [...this.#specs]) {
-      const [main] = specs
-      if (!main || !this.#isMine(main.source)) continue
-      if (
-        specs.length === 1 &&
-        !main.refused &&
-        !this.lanes.has(keyOf(main)) &&
-        this.#o.options.transform(main.source.topic)
-      ) {
-        await this.#session.state.refresh()
-        const known = await this.#routes.known(main, this.#session.state.lanes)
-        for (const spec of known) this.#routes.add(spec)
-        this.#specs.set(id, [main, ...known])
-      }
-      for (const spec of this.#specs.get(id) ?? []) {
-        const lane = this.#make(spec)
-        if (lane) fresh.push(lane)
-      }
-    }
-    const queue = [...fresh]
+  async #startAll(lanes: Lane[]): Promise<void> {
+    const queue = [...lanes]
     const worker = async () => {
       for (let lane = queue.shift(); lane; lane = queue.shift()) await this.#launcher.start(lane)
     }
-    await Promise.all(Array.from({ length: Math.min(STARTS_AT_ONCE, fresh.length) }, worker))
+    await Promise.all(Array.from({ length: Math.min(STARTS_AT_ONCE, lanes.length) }, worker))
   }
 
-  /** The lane, if it has to be started. */
-  #make(spec: LaneSpec): Lane | undefined {
-    const key = keyOf(spec)
-    const before = this.lanes.get(key)
-    if (before && !this.#releasing.has(before)) return undefined
-    if (before) this.#remove(before)
-    const lane = this.#factory.make(spec)
-    this.lanes.set(key, lane)
-    if (this.#o.isPaused(spec.source.topic)) lane.pause()
-    if (!spec.refused) return lane
-    lane.fail(spec.refused)
-    return undefined
-  }
-
-  /** A lane that a transform needs from now on: its beginning is written down when this resolves. */
-  async #addRouted(spec: LaneSpec): Promise<void> {
-    const id = shareIdOf(spec.source)
-    const lane = this.#make(spec)
-    if (!lane) return
-    try {
-      await this.#births.bear(lane)
-    } catch (error) {
-      this.#remove(lane)
-      throw error
-    }
-    this.#specs.set(id, [...(this.#specs.get(id) ?? []), spec])
-    void this.#launcher.start(lane)
-  }
-
-  #respec(spec: LaneSpec): void {
-    const id = shareIdOf(spec.source)
-    const specs = this.#specs.get(id) ?? []
-    this.#specs.set(
-      id,
-      specs.map(known => (keyOf(known) === keyOf(spec) ? spec : known))
-    )
-    const lane = this.lanes.get(keyOf(spec))
-    if (lane && this.#factory.reconfigure(lane, spec)) lane.replan()
-  }
-
-  /** No lane of this source partition goes on. */
-  #forget(source: LaneTopic): void {
-    this.#routes.forget(source)
-    for (const lane of [...this.lanes.values()]) {
-      if (shareIdOf(lane.source) !== shareIdOf(source)) continue
-      lane.stop('its topic is gone')
-      this.#remove(lane)
-    }
-  }
-
-  /** What the lane holds goes out, its place is written down, then it is another process's. */
-  async #release(lane: Lane): Promise<void> {
-    if (this.#releasing.has(lane)) return
-    this.#releasing.add(lane)
-    lane.pause()
-    const deadline = Date.now() + RELEASE_MS
-    const busy = () => lane.state === 'paused' && !lane.needsRecovery && !lane.drained && !this.#isMine(lane.source)
-    while (busy() && Date.now() < deadline) await new Promise(resolve => setTimeout(resolve, 10))
-    await this.writeCheckpoints().catch(() => undefined)
-    if (this.lanes.get(lane.key) !== lane) return
-    lane.stop('another process copies it now')
-    this.#remove(lane)
-    // It came back in the meantime.
-    if (this.#isMine(lane.source)) await this.#apply()
-  }
-
-  #remove(lane: Lane): void {
-    this.#releasing.delete(lane)
+  #removed(lane: Lane): void {
     this.#router.remove(lane)
     this.#gapWriters.delete(lane.key)
     this.#toldLosses.delete(lane.key)
-    if (this.lanes.get(lane.key) === lane) this.lanes.delete(lane.key)
   }
 
   #sourceLost(nodeId: number): void {

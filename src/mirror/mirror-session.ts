@@ -89,7 +89,7 @@ export class MirrorSession {
         grown: (topic, partitions) => host.emit('topic:grown', { topic, partitions }),
         refused: (topic, error) => host.warn(`topic ${topic} is not copied: ${error.message}`, error),
         missing: error => host.warn(error.message, error),
-        configsChanged: (topic, traits) => this.lanes.reconfigure(topic, traits)
+        configsChanged: (topic, traits) => this.lanes.set.reconfigure(topic, traits)
       }
     })
     this.#sharing =
@@ -102,7 +102,7 @@ export class MirrorSession {
             fallback: this.lanes.beats,
             logger,
             host: {
-              assign: ids => void this.lanes.assign(ids).catch((error: unknown) => host.problem(error)),
+              assign: ids => void this.lanes.set.assign(ids).catch((error: unknown) => host.problem(error)),
               weightOf: id => this.#weightOf(id),
               warn: error => host.warn(error.message, error)
             }
@@ -126,7 +126,7 @@ export class MirrorSession {
     this.#timers.push(
       every(this.#options.discoveryIntervalMs, () => this.discover()),
       every(EXPIRATION_CHECK_MS, async () => {
-        if (await this.binding.refreshExpiration()) this.lanes.reconfigureAll()
+        if (await this.binding.refreshExpiration()) this.lanes.set.reconfigureAll()
       }),
       every(RENEWAL_CHECK_MS, async () => {
         const { opened } = this.binding
@@ -178,13 +178,13 @@ export class MirrorSession {
   async #discover(): Promise<void> {
     if (this.#stopping) return
     await this.#review()
-    if (this.#sharing?.pending === true) await this.lanes.assign(new Set())
+    if (this.#sharing?.pending === true) await this.lanes.set.assign(new Set())
     const round = await this.#discovery.round()
     // Discovery names a lane once: from here to its place among the lanes nothing may fail.
-    this.lanes.retire(round.gone)
-    await this.lanes.add(round.lanes)
-    const assignment = await this.#sharing?.offer(this.lanes.shareIds)
-    if (assignment) await this.lanes.assign(assignment)
+    this.lanes.set.retire(round.gone)
+    await this.lanes.set.add(round.lanes)
+    const assignment = await this.#sharing?.offer(this.lanes.set.shareIds)
+    if (assignment) await this.lanes.set.assign(assignment)
     await this.lanes.revisitStopped()
     this.#keepGroups()
   }

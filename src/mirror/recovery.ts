@@ -41,8 +41,9 @@ export async function recoverPosition(o: Where): Promise<RecoveredPosition> {
   const producer = await producerOnTarget(o.target, o.topic, o.partition, epoch.producerId)
   if (producer && producer.epoch > epoch.epoch) throw fencedBy(producer.epoch, epoch, o.topic, o.partition)
   // `next` is also what this process will call safe: nothing it counts may be above the high watermark.
-  const seen = await laneEndOf(o)
-  if (producer && producer.epoch === epoch.epoch && producer.lastSequence >= 0) {
+  const knows = producer?.epoch === epoch.epoch && producer.lastSequence >= 0
+  const seen = await laneEndOf({ ...o, confirmed: knows })
+  if (knows) {
     const next = ordinalOf(producer.lastSequence, epoch, seen.next) + 1n
     // The log was read after the producer's state, so it holds at least as much (another owner may have gone on meanwhile). Ordinal and
     // offset are taken from the same look: a pair of two moments would be a wrong map.
@@ -58,11 +59,13 @@ export async function recoverPosition(o: Where): Promise<RecoveredPosition> {
 
 /**
  * Where the lane ends on the target by its own batches, below the high watermark: from the best place that is known to the log's end.
- * `rescan`: the target may have lost what it had acknowledged, so everything it still has counts, and nothing else.
+ * `confirmed`: the broker's producer state tells the end as well, so an emptied log leaves nothing open. `rescan`: the target may have lost what it had acknowledged, so everything it still has counts, and nothing else.
  *
  * @throws TwinlogError TWINLOG_TRUNCATED, TWINLOG_POSITION_UNKNOWN
  */
-export async function laneEndOf(o: Where & { rescan?: boolean }): Promise<{ next: bigint; targetEnd: bigint }> {
+export async function laneEndOf(
+  o: Where & { confirmed?: boolean; rescan?: boolean }
+): Promise<{ next: bigint; targetEnd: bigint }> {
   const { topic, partition, state } = o
   const birth = state.birth
   if (!birth)
@@ -82,7 +85,7 @@ export async function laneEndOf(o: Where & { rescan?: boolean }): Promise<{ next
   if (o.rescan === true) start = { next: birth.first, targetEnd: min(birth.targetEnd, bounds.end) }
   const from = max(start.targetEnd, bounds.start)
   const tail = await log.lastBatch(from, bounds.end, state.epochs, near)
-  if (!tail && bounds.start > start.targetEnd) {
+  if (!tail && bounds.start > start.targetEnd && o.confirmed !== true) {
     throw new TwinlogError(
       'TWINLOG_POSITION_UNKNOWN',
       `target partition ${topic}-${partition} begins at ${bounds.start}, behind the lane's last known place at ${start.targetEnd}, and holds none of its ` +

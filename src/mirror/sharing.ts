@@ -4,14 +4,13 @@ import { TwinlogError, toTwinlogError } from '../errors.js'
 import type { ClusterClient } from '../kafka/cluster.js'
 import type { Logger } from '../logger.js'
 import type { Lane } from './lane.js'
+import type { Assignment } from './lane-set.js'
 import { shareIdOf } from './lane-types.js'
 import type { Ownership } from './ownership.js'
 import { LaneShare } from './workers/lane-share.js'
 
 /** The others hear of it with their next heartbeat, and then have to start the lanes. */
 const HAND_OVER_MS = 2_500
-
-export type Assignment = ReadonlySet<string> | 'all'
 
 interface SharingHost {
   assign(ids: Assignment): void

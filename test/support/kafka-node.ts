@@ -127,7 +127,8 @@ export function javaCommand(): string {
   return home !== undefined && existsSync(join(home, 'bin/java')) ? join(home, 'bin/java') : 'java'
 }
 
-export function quietFlags(): string[] {
+/** `directory`: for what the JVM leaves behind when it is killed, native libraries among it. */
+export function quietFlags(directory: string): string[] {
   // KAFKA_HOME brings log4j, Maven brings slf4j-simple; both shall write warnings to stderr and nothing else.
   const log4j = join(cacheRoot(), 'log4j2.properties')
   if (!existsSync(log4j)) {
@@ -141,6 +142,8 @@ export function quietFlags(): string[] {
     '-Xshare:auto',
     '-Xlog:disable',
     '-Xlog:all=error:stderr',
+    '-XX:-UsePerfData',
+    `-Djava.io.tmpdir=${directory}`,
     '-XX:-UsePerfData',
     '-Djava.awt.headless=true',
     '-Djava.net.preferIPv4Stack=true',
@@ -161,5 +164,5 @@ function jvmFlags(spec: NodeSpec): string[] {
           '-XX:+UnlockDiagnosticVMOptions',
           '-XX:-BytecodeVerificationRemote'
         ]
-  return [`-Xmx${spec.heapMb}m`, `-Xms${Math.min(spec.heapMb, 128)}m`, ...profile, ...quietFlags()]
+  return [`-Xmx${spec.heapMb}m`, `-Xms${Math.min(spec.heapMb, 128)}m`, ...profile, ...quietFlags(spec.directory)]
 }

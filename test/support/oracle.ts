@@ -25,7 +25,7 @@ export async function startOracle(o: { heapMb?: number | undefined } = {}): Prom
   const directory = mkdtempSync(join(tmpdir(), 'twinlog-oracle-'))
   watchDirectory(directory)
   const logFile = join(directory, 'oracle.log')
-  const flags = [`-Xmx${o.heapMb ?? 768}m`, '-XX:+UseSerialGC', ...quietFlags()]
+  const flags = [`-Xmx${o.heapMb ?? 768}m`, '-XX:+UseSerialGC', ...quietFlags(directory)]
   const child = spawnWatched(javaCommand(), [...flags, '-cp', classPath, 'Oracle'], { logFile, stdout: 'pipe' })
   const link = new OracleLink(child, logFile)
   await link.ready

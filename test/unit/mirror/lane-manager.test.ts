@@ -144,7 +144,7 @@ describe('a lane that cannot start', () => {
     bench.west.leaderless.add('orphan')
     for (const topic of ['orders', 'orphan']) bench.write(topic, 'a', 'b')
     let added = false
-    const adding = bench.manager.add([bench.spec('orphan'), bench.spec('orders')]).then(() => (added = true))
+    const adding = bench.manager.set.add([bench.spec('orphan'), bench.spec('orders')]).then(() => (added = true))
     await bench.copied('orders', 2n)
     expect([added, bench.lane('orphan').state]).toEqual([false, 'starting'])
     pass(4_000)
@@ -157,7 +157,7 @@ describe('a lane that cannot start', () => {
   it('does not hold up a stop', async () => {
     bench = await Bench.open('orders')
     bench.west.leaderless.add('orders')
-    void bench.manager.add([bench.spec('orders')])
+    void bench.manager.set.add([bench.spec('orders')])
     await sleep(100)
     pass(4_000)
     await vi.waitFor(() => expect(bench.lane('orders').state).toBe('waiting'), { timeout: 3_000 })
@@ -171,7 +171,7 @@ describe('a lane that cannot start', () => {
     let asked = 0
     bench.west.before = apiName =>
       apiName === 'DescribeProducers' && asked++ === 0 ? new Promise(() => undefined) : undefined
-    void bench.manager.add([bench.spec('orders')])
+    void bench.manager.set.add([bench.spec('orders')])
     await vi.waitFor(() => expect(asked).toBe(1))
     const stopped = bench.manager.stop(1_000)
     expect(await Promise.race([stopped.then(() => 'stopped'), sleep(1_000)])).toBe('stopped')
@@ -180,7 +180,7 @@ describe('a lane that cannot start', () => {
   it('keeps nobody waiting while a broker is silent', async () => {
     bench = await Bench.open('orders')
     bench.west.before = apiName => (apiName === 'DescribeProducers' ? new Promise(() => undefined) : undefined)
-    const added = bench.manager.add([bench.spec('orders')]).then(() => 'added')
+    const added = bench.manager.set.add([bench.spec('orders')]).then(() => 'added')
     expect(await Promise.race([added, sleep(5_000)])).toBe('added')
     expect(bench.lane('orders').state).toBe('waiting')
     expect(bench.lane('orders').error?.code).toBe('TWINLOG_TIMEOUT')
@@ -191,7 +191,7 @@ describe('a lane that cannot start', () => {
     bench.east.leaderless.add('orders')
     bench.write('orders', 'a', 'b')
     if (paused) bench.paused.add('orders')
-    const adding = bench.manager.add([bench.spec('orders')])
+    const adding = bench.manager.set.add([bench.spec('orders')])
     await sleep(50)
     pass(4_000)
     await adding
@@ -210,7 +210,7 @@ describe('a lane that cannot start', () => {
     let answers = 0
     bench.east.leaderOf = () => ({ nodeId: ++answers === 2 ? -1 : 0, leaderEpoch: 0 })
     bench.paused.add('orders')
-    await bench.manager.add([bench.spec('orders')])
+    await bench.manager.set.add([bench.spec('orders')])
     await sleep(200)
     bench.lane('orders').resume()
     await bench.copied('orders', 2n)
@@ -222,7 +222,7 @@ describe('a lane that cannot start', () => {
     bench.east.leaderless.add('orders')
     let asked = 0
     bench.west.before = apiName => void (apiName === 'DescribeProducers' && asked++)
-    void bench.manager.add([bench.spec('orders')])
+    void bench.manager.set.add([bench.spec('orders')])
     await sleep(1_000)
     expect(asked).toBeGreaterThan(1)
     expect(asked).toBeLessThan(12)
@@ -232,7 +232,7 @@ describe('a lane that cannot start', () => {
 describe('checkpoints', () => {
   it('do not queue up in an outage: one is being written, all others share the next one', async () => {
     bench = await Bench.open('orders')
-    await bench.manager.add([bench.spec('orders')])
+    await bench.manager.set.add([bench.spec('orders')])
     let resume: () => void = () => undefined
     const outage = new Promise<void>(resolve => (resume = resolve))
     let writes = 0
@@ -255,7 +255,7 @@ describe('checkpoints', () => {
 
   it('of a lane that fails with batches unsent stay where the target is', async () => {
     bench = await Bench.open('orders')
-    await bench.manager.add([bench.spec('orders')])
+    await bench.manager.set.add([bench.spec('orders')])
     bench.write('orders', 'a', 'b')
     await bench.copied('orders', 2n)
     // What comes next waits for its gap to be written, and the lane fails before it is.
@@ -287,7 +287,7 @@ describe('checkpoints', () => {
 describe('a source topic', () => {
   it('that is deleted shows as waiting with TWINLOG_UNKNOWN_TOPIC', async () => {
     bench = await Bench.open('orders')
-    await bench.manager.add([bench.spec('orders')])
+    await bench.manager.set.add([bench.spec('orders')])
     bench.write('orders', 'a', 'b')
     await bench.copied('orders', 2n)
     bench.east.deleted.add('orders')
@@ -300,7 +300,7 @@ describe('a source topic', () => {
 
   it('whose compaction is switched on while it is copied is copied on by one owner, from the next hole on', async () => {
     bench = await Bench.open('orders')
-    await bench.manager.add([bench.spec('orders')])
+    await bench.manager.set.add([bench.spec('orders')])
     const log = bench.east.partition('orders')
     log.end += 3n
     bench.write('orders', 'a', 'b')
@@ -324,7 +324,7 @@ describe('a source topic', () => {
 describe('a lane that failed', () => {
   it('is tried again after a second at the earliest, and copies on when the cause is gone', async () => {
     bench = await Bench.open('orders')
-    await bench.manager.add([bench.spec('orders')])
+    await bench.manager.set.add([bench.spec('orders')])
     bench.write('orders', 'a', 'b')
     await bench.copied('orders', 2n)
     bench.east.partition('orders').trim(2n)
@@ -342,7 +342,7 @@ describe('a lane that failed', () => {
     bench = await Bench.open('orders')
     for (const value of ['a', 'b', 'c']) bench.write('orders', value)
     bench.east.partition('orders').trim(2n)
-    await bench.manager.add([bench.spec('orders')])
+    await bench.manager.set.add([bench.spec('orders')])
     const lane = bench.lane('orders')
     await vi.waitFor(() => expect(lane.state).toBe('failed'), { timeout: 3_000 })
     for (let time = 0; time < 2; time++) {
@@ -363,7 +363,7 @@ describe('a lane that failed', () => {
     for (const value of ['a', 'b', 'c']) bench.write('orders', value)
     bench.east.partition('orders').trim(2n)
     bench.manager = new LaneManager({ ...bench.options, options: { ...OPTIONS, onGap: 'continue' } })
-    await bench.manager.add([bench.spec('orders')])
+    await bench.manager.set.add([bench.spec('orders')])
     await bench.copied('orders', 2n)
     expect(bench.losses).toMatchObject([{ code: 'TWINLOG_GAP' }])
     await vi.waitFor(() => expect(bench.lane('orders').reached).toBe(3n))
@@ -375,7 +375,7 @@ describe('a lane that failed', () => {
     // Symptom: a loss that was found out while the target was asked where to go on was always a failure.
     bench = await Bench.open('orders')
     bench.manager = new LaneManager({ ...bench.options, options: { ...OPTIONS, onGap: 'continue' } })
-    await bench.manager.add([bench.spec('orders')])
+    await bench.manager.set.add([bench.spec('orders')])
     bench.write('orders', 'a')
     await bench.copied('orders', 2n)
     bench.write('orders', 'b', 'c')
@@ -403,7 +403,7 @@ describe('the start of a lane', () => {
     const held = new Promise<void>(resolve => (resume = resolve))
     let asked = 0
     bench.west.before = name => (name === 'DescribeProducers' && asked++ >= 0 ? held : undefined)
-    void bench.manager.add([bench.spec('orders')])
+    void bench.manager.set.add([bench.spec('orders')])
     await vi.waitFor(() => expect(asked).toBe(1))
     const lane = bench.lane('orders')
     for (let time = 0; time < 5; time++) bench.manager.recover(lane, new Error('again') as TwinlogError)
@@ -426,9 +426,9 @@ describe('the start of a lane', () => {
     let fetches = 0
     bench.west.before = name => (name === 'DescribeProducers' && asked++ >= 0 ? held : undefined)
     bench.east.before = name => void (name === 'data/Fetch' && fetches++)
-    void bench.manager.add([bench.spec('orders')])
+    void bench.manager.set.add([bench.spec('orders')])
     await vi.waitFor(() => expect(asked).toBe(1))
-    bench.manager.retire([bench.spec('orders').source])
+    bench.manager.set.retire([bench.spec('orders').source])
     resume()
     await sleep(50)
     expect([bench.manager.lanes.size, fetches]).toEqual([0, 0])
@@ -442,9 +442,9 @@ describe('the start of a lane', () => {
     const held = new Promise<void>(resolve => (resume = resolve))
     let asked = 0
     bench.west.before = name => (name === 'DescribeProducers' && asked++ === 0 ? held : undefined)
-    void bench.manager.add([bench.spec('orders')])
+    void bench.manager.set.add([bench.spec('orders')])
     await vi.waitFor(() => expect(asked).toBe(1))
-    bench.manager.reconfigure('orders', { maxBatchBytes: 1_000_000, compacted: true, logAppendTime: false })
+    bench.manager.set.reconfigure('orders', { maxBatchBytes: 1_000_000, compacted: true, logAppendTime: false })
     resume()
     await vi.waitFor(() => expect(bench.lane('orders').reached).toBe(2n), { timeout: 3_000 })
     expect(bench.lane('orders').epoch).toMatchObject({ epoch: 1, owner: bench.manager.process })

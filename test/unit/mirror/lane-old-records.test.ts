@@ -45,6 +45,11 @@ describe('records that are older than the target remembers a producer', () => {
     expect(bench.host.recoveries).toHaveLength(1)
   })
 
+  it('say so before they are taken: they need a request of their own', async () => {
+    const bench = await opened(1)
+    expect(bench.lane.peek()?.transactionalId).toBe('twinlog.link.lane')
+  })
+
   it('go out in a transaction of that id, and nothing is acknowledged before its commit', async () => {
     const bench = withOld(3)
     expect([bench.send(), bench.calls.log, bench.host.recoveries]).toEqual([[], ['begin 900/3'], []])

@@ -132,7 +132,7 @@ export class Process {
       partition: 0
     })
     const traits = { maxBatchBytes: 1_000, compacted: false, logAppendTime: false }
-    void process.manager.add([{ source: spec(east), target: spec(west), ...traits, ...o.spec }])
+    void process.manager.set.add([{ source: spec(east), target: spec(west), ...traits, ...o.spec }])
     return process
   }
 
