@@ -105,7 +105,8 @@ export class LaneSet {
   /** Which source partitions this process copies. Lanes that stay go on undisturbed; those that go hand over what they hold. */
   async assign(ids: Assignment): Promise<void> {
     this.#assigned = ids
-    for (const lane of [...this.lanes.values()]) if (!this.#isMine(lane.source)) void this.#release(lane)
+    for (const lane of [...this.lanes.values()])
+      if (!this.#isMine(lane.source) && !this.specOf(lane)?.refused) void this.#release(lane)
     await this.#apply()
   }
 
@@ -132,7 +133,8 @@ export class LaneSet {
   async #apply(): Promise<void> {
     const fresh: Lane[] = []
     for (const [id, [main, ...routed]] of [...this.#specs]) {
-      if (!main || !this.#isMine(main.source)) continue
+      // What cannot be copied is nobody's, and shows everywhere.
+      if (!main || (!main.refused && !this.#isMine(main.source))) continue
       if (routed.length === 0 && !this.lanes.has(keyOf(main))) await this.#findRouted(id, main)
       for (const spec of this.#specs.get(id) ?? []) {
         const lane = this.#make(spec)

@@ -79,7 +79,7 @@ describe('what the constructor refuses', () => {
     ['a glob', { topics: 'orders*' }, 'mirror.topics[0]', /not a legal topic name; patterns are given as RegExp/],
     ['an unknown option', { topicz: 'orders' }, 'mirror.topicz', /is not an option; known are source, target/],
     ['an unknown option that every object has', { constructor: 1 }, 'mirror.constructor', /is not an option/],
-    ['a planned option', { transform: () => null }, 'mirror.transform', /not available yet/],
+    ['a planned option', { mm2: true }, 'mirror.mm2', /not available yet/],
     ['another planned option', { offsets: 'preserve' }, 'mirror.offsets', /not available yet/],
     [
       'an unknown option of createTopics',
