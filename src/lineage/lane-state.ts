@@ -75,16 +75,24 @@ export class LaneState {
   }
 
   /** The best known place: up to here the lane is on the target, below `targetEnd`. */
-  get resumeFrom(): { next: bigint; targetEnd: bigint } {
+  get resumeFrom(): { next: bigint; targetEnd: bigint; seenTo: bigint } {
     const { checkpoint } = this
     const begun = this.epochs.findLast(({ base, targetEnd }, rank) => {
       const voidFrom = this.#epochs.voidFrom(rank)
       return targetEnd !== undefined && (voidFrom === undefined || voidFrom >= base)
     })
     if (begun?.targetEnd !== undefined && (!checkpoint || begun.base > checkpoint.next))
-      return { next: begun.base, targetEnd: begun.targetEnd }
-    if (checkpoint) return { next: checkpoint.next, targetEnd: checkpoint.targetEnd }
-    if (this.#birth) return { next: this.#birth.first, targetEnd: this.#birth.targetEnd }
+      return { next: begun.base, targetEnd: begun.targetEnd, seenTo: begun.seenTo ?? begun.targetEnd }
+    if (checkpoint) {
+      const { next, targetEnd, seenTo = targetEnd } = checkpoint
+      // Nothing was written since that identity began: what it had seen then still holds.
+      const since = begun?.base === next && begun.seenTo !== undefined && begun.seenTo > seenTo ? begun.seenTo : seenTo
+      return { next, targetEnd, seenTo: since }
+    }
+    if (this.#birth) {
+      const { first: next, targetEnd } = this.#birth
+      return { next, targetEnd, seenTo: targetEnd }
+    }
     throw new TwinlogError('TWINLOG_STATE_INVALID', `the state topic does not hold the birth of lane ${this.key}`)
   }
 
@@ -148,7 +156,7 @@ export class LaneState {
 
 /** Its fields and nothing else: what is told to others is written as it was announced. */
 function epochOf(entry: EpochEntry): LaneEpoch {
-  const { producerId, epoch, base, firstSequence, plan, owner, own, targetEnd } = entry
+  const { producerId, epoch, base, firstSequence, plan, owner, own, targetEnd, seenTo } = entry
   return {
     producerId,
     epoch,
@@ -157,7 +165,8 @@ function epochOf(entry: EpochEntry): LaneEpoch {
     ...(plan === undefined ? {} : { plan }),
     ...(owner === undefined ? {} : { owner }),
     ...(own === undefined ? {} : { own }),
-    ...(targetEnd === undefined ? {} : { targetEnd })
+    ...(targetEnd === undefined ? {} : { targetEnd }),
+    ...(seenTo === undefined ? {} : { seenTo })
   }
 }
 

@@ -15,6 +15,8 @@ export interface LaneEpoch {
   own?: boolean | undefined
   /** Target offset behind the lane's last record when this identity began. */
   targetEnd?: bigint | undefined
+  /** The log between `targetEnd` and here held nothing of the lane: markers, and what others wrote. */
+  seenTo?: bigint | undefined
 }
 
 export function sequenceOf(ordinal: bigint, epoch: LaneEpoch): number {

@@ -50,6 +50,8 @@ export interface CheckpointEntry {
   next: bigint
   /** Target offset behind the lane's last record. */
   targetEnd: bigint
+  /** The log between `targetEnd` and here holds nothing of the lane; absent: not known. */
+  seenTo?: bigint | undefined
   sourceLeaderEpoch: number
   /** Source position up to which everything is on the target or known to be a gap. */
   reached: bigint
@@ -105,6 +107,7 @@ const BIGINT_FIELDS = new Set([
   'producerId',
   'first',
   'targetEnd',
+  'seenTo',
   'base',
   'next',
   'reached',

@@ -3,7 +3,7 @@ import { TwinlogError } from '../errors.js'
 import { retry } from '../util/retry.js'
 import type { Lane } from './lane.js'
 import { keyOf } from './lane-factory.js'
-import type { LaneSpec } from './lane-types.js'
+import { type LaneSpec, shareIdOf } from './lane-types.js'
 import type { MirrorSession } from './mirror-session.js'
 import type { Isolation } from './options.js'
 import { sourceEnds } from './source-ends.js'
@@ -28,22 +28,33 @@ export async function caughtUp(
   // A control connection that was cut says nothing about the copy.
   await retry(() => session.discover(), { retries: DISCOVERY_RETRIES, signal: o.signal })
   const at = new Date()
-  const specs = [...session.lanes.lanes.values(), ...session.lanes.set.elsewhere()]
+  const specs = lanesOf(session)
   const ends = await sourceEnds(
     session.source,
     specs.map(({ source }) => source),
     o.isolation
   )
-  const goals: Goal[] = specs.map((spec, index) => ({ spec, end: ends[index] ?? 0n }))
-  for (const { spec, end } of goals) session.lanes.lanes.get(keyOf(spec))?.sourceEndIs(end)
+  const endOf = new Map(specs.map(({ source }, index) => [shareIdOf(source), ends[index] ?? 0n]))
+  const told = new Set<string>()
   const done: Watermarks['lanes'][number][] = []
-  for (let open = goals; open.length > 0; ) {
+  let open: Goal[] = []
+  for (;;) {
+    // A transform opens lanes on the way: they are held to the same end of their source partition.
+    for (const spec of lanesOf(session)) {
+      const end = endOf.get(shareIdOf(spec.source))
+      if (end === undefined || told.has(keyOf(spec))) continue
+      told.add(keyOf(spec))
+      session.lanes.lanes.get(keyOf(spec))?.sourceEndIs(end)
+      open.push({ spec, end })
+    }
+    if (open.length === 0) break
     if (o.signal?.aborted === true) throw new TwinlogError('TWINLOG_ABORTED', 'caughtUp() was aborted by the caller')
     const still: Goal[] = []
     for (const goal of open) {
       const targetEnd = await reachedBy(session, goal)
-      if (targetEnd === undefined) still.push(goal)
-      else done.push(watermark(goal, targetEnd))
+      if (targetEnd !== undefined) done.push(watermark(goal, targetEnd))
+      // Its topic was deleted meanwhile: nothing is left to wait for.
+      else if (session.lanes.set.knows(goal.spec)) still.push(goal)
     }
     open = still
     if (open[0] && Date.now() > deadline) throw notCaughtUp(session, open[0])
@@ -57,6 +68,12 @@ export async function caughtUp(
     done.map(lane => ({ ...lane, targetEnd: laneOf(session, lane)?.targetEnd ?? lane.targetEnd }))
   )
 }
+
+/** Every lane that this process knows of, whoever copies it. */
+const lanesOf = (session: MirrorSession): Pick<LaneSpec, 'source' | 'target'>[] => [
+  ...session.lanes.lanes.values(),
+  ...session.lanes.set.elsewhere()
+]
 
 /** Target offset behind the lane once it has reached the goal. @throws TwinlogError when it never will by itself */
 async function reachedBy(session: MirrorSession, goal: Goal): Promise<bigint | undefined> {

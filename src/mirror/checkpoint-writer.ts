@@ -43,6 +43,7 @@ export class CheckpointWriter {
       checkpoint: {
         next: lane.acknowledgedNext,
         targetEnd: lane.targetEnd,
+        ...(lane.seenTo > lane.targetEnd ? { seenTo: lane.seenTo } : {}),
         sourceLeaderEpoch: lane.leaderEpoch,
         reached: lane.reached,
         ...(lane.epoch && { producerId: lane.epoch.producerId, epoch: lane.epoch.epoch })

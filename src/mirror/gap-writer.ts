@@ -38,6 +38,11 @@ export class GapWriter {
     return run
   }
 
+  /** Nothing is on its way, whatever became of it. */
+  async settled(): Promise<void> {
+    await this.#last.catch(() => undefined)
+  }
+
   async #write(epoch: LaneEpoch, gaps: Gap[]): Promise<void> {
     const first = gaps[0]
     if (!first) return

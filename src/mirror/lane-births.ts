@@ -43,7 +43,7 @@ export class LaneBirths {
     )
     const formerLog = formerLogs.at(-1)
     if (formerLog) this.#judgeFormerLog(lane, formerLog)
-    const first = lane.first ?? (await this.#first(lane, others))
+    const first = await this.#first(lane, others)
     // Another log, or records of several partitions: sequences of the link's id would seem to continue what they do not.
     const behindFence = formerLog !== undefined || lane.routed
     if (behindFence) {
@@ -120,7 +120,8 @@ export class LaneBirths {
       ({ birth }) =>
         birth?.sourceTopicId === topicId &&
         birth.sourcePartition === partition &&
-        birth.targetTopic === lane.target.topic
+        birth.targetTopic === lane.target.topic &&
+        birth.targetPartition === lane.target.partition
     )
     const earliest = { source: this.#source, lane: lane.source, start: 'earliest', existedAtCreation: true } as const
     const { isolation } = lane.work
@@ -130,6 +131,7 @@ export class LaneBirths {
       lane.troubles.logReplaced(this.#targetReplaced(lane, first))
       return first
     }
+    if (lane.first !== undefined) return lane.first
     const existedAtCreation = this.#link.session.existedAtCreation(topicId, partition)
     return firstOffset({ source: this.#source, lane: lane.source, start: this.#start, existedAtCreation, isolation })
   }

@@ -132,8 +132,9 @@ export class LaneFactory {
       timeoutMs: this.#options.transformTimeoutMs,
       onError: async failure => {
         if (this.#options.onRecordError === 'stop-partition') return 'stop'
-        // Every lane of the source partition meets it; one of them tells.
-        if (spec.routed !== true) await this.#host.dropped(lane(), failure)
+        // Every lane of the source partition meets what the transform throws; one of them tells.
+        const told = spec.routed === true && failure.error.code === 'TWINLOG_TRANSFORM_FAILED'
+        if (!told) await this.#host.dropped(lane(), failure)
         return 'drop'
       },
       limits: { maxBatchBytes: this.limits(spec).maxBatchBytes }

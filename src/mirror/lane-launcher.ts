@@ -148,11 +148,11 @@ export class LaneLauncher {
     ])
     assertSameTopic(lane.source, source.topics.get(lane.source.topic)?.topicId, this.#source.alias)
     assertSameTopic(lane.target, target.topics.get(lane.target.topic)?.topicId, this.#target.alias)
-    const start = await this.#starter.start(lane)
-    // Without a leader of the source there is nothing to begin: it counts as an attempt, with its pauses and its reason.
+    // Without a leader of the source there is nothing to begin: it counts as an attempt, with its pauses and its reason. And it comes
+    // before the lane is taken over, which uses up an epoch.
     const leader = this.#source.leaderOf(lane.source.topic, lane.source.partition)
-    if (start.kind === 'go' && (!leader || leader.nodeId < 0)) throw noLeader(lane)
-    return start
+    if (!leader || leader.nodeId < 0) throw noLeader(lane)
+    return this.#starter.start(lane)
   }
 }
 

@@ -72,6 +72,7 @@ export class LaneLife {
   begin(): void {
     this.#needsRecovery = false
     this.#recovering = false
+    this.#standsBy = false
     this.#error = undefined
     this.moveTo(this.#wantsPause ? 'paused' : this.#state === 'caught-up' ? 'caught-up' : 'copying')
   }
@@ -97,6 +98,7 @@ export class LaneLife {
   fail(error: TwinlogError): void {
     // Why it was stopped decides whether it is opened again.
     if (this.#state === 'stopped') return
+    this.#standsBy = false
     this.#error = error
     this.#needsRecovery = true
     this.#recovering = false
@@ -139,6 +141,7 @@ export class LaneLife {
   }
 
   stop(why?: string, error?: TwinlogError): void {
+    this.#standsBy = false
     this.#error = error
     this.#needsRecovery = true
     this.#host.drop()
@@ -179,7 +182,6 @@ export class LaneLife {
 
   moveTo(to: LaneStateName, why?: string): void {
     const from = this.#state
-    this.#standsBy = false
     this.#why = why
     if (from === to) return
     if (!LANE_TRANSITIONS[from].includes(to)) return

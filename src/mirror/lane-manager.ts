@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import { setMaxListeners } from 'node:events'
 import type { TwinlogError } from '../errors.js'
 import type { ClusterClient } from '../kafka/cluster.js'
 import type { Logger } from '../logger.js'
@@ -72,6 +73,8 @@ export class LaneManager implements LaneHost {
 
   constructor(o: LaneManagerOptions) {
     this.#o = o
+    // Every transform and dead letter that is waited for listens to it.
+    setMaxListeners(0, this.#abort.signal)
     const { source, target, link, logger, options } = o
     this.#router = new LaneRouter({
       source,
@@ -96,7 +99,15 @@ export class LaneManager implements LaneHost {
     const ownership: Ownership = {
       refusal: (lane, owner) => o.ownership(lane, owner) ?? this.beats.refusal(lane, owner)
     }
-    const starter = new LaneStarter({ target, link, births, taker, ownership, process: this.process })
+    const starter = new LaneStarter({
+      target,
+      link,
+      births,
+      taker,
+      ownership,
+      process: this.process,
+      gapsWritten: lane => this.#gapWriters.get(lane.key)?.settled() ?? Promise.resolve()
+    })
     const sourceFeed = new MetadataFeed(source)
     this.#launcher = new LaneLauncher({ source, target, starter, sourceFeed, places: this.#router })
     this.#doctor = new SourceDoctor({

@@ -28,6 +28,7 @@ export class LaneRoutes {
   /** Target partitions by source partition. */
   readonly #lanes = new Map<string, Set<string>>()
   readonly #fallbacks = new Map<string, RouteTarget>()
+  readonly #opening = new Map<string, Promise<void>>()
 
   constructor(host: RoutesHost) {
     this.#host = host
@@ -62,17 +63,25 @@ export class LaneRoutes {
     return this.#lanes.get(shareIdOf(source))?.has(nameOf(target)) ?? false
   }
 
-  /** Opens the lanes of routes that were seen for the first time. */
+  /** Opens the lanes of routes that were seen for the first time; resolves when the beginning of each is written down. */
   async open(from: LaneSpec, routes: readonly (RouteTarget & { firstOffset: bigint })[]): Promise<void> {
-    for (const { topic, partition, firstOffset } of routes) {
-      if (this.has(from.source, { topic, partition })) continue
-      if (!this.#topics.has(topic)) await this.learn(topic, from.source)
-      const facts = this.#topics.get(topic)
-      if (!facts) continue
-      const spec = this.#spec(from, { topic, partition }, facts, firstOffset)
-      await this.#host.addRouted(spec)
-      this.add(spec)
+    for (const route of routes) {
+      if (this.has(from.source, route)) continue
+      // Two lanes of one source partition may meet it at the same moment: neither passes before it is open.
+      const key = `${shareIdOf(from.source)} ${nameOf(route)}`
+      const opening = this.#opening.get(key) ?? this.#open(from, route).finally(() => this.#opening.delete(key))
+      this.#opening.set(key, opening)
+      await opening
     }
+  }
+
+  async #open(from: LaneSpec, { topic, partition, firstOffset }: RouteTarget & { firstOffset: bigint }): Promise<void> {
+    if (!this.#topics.has(topic)) await this.learn(topic, from.source)
+    const facts = this.#topics.get(topic)
+    if (!facts) return
+    const spec = this.#spec(from, { topic, partition }, facts, firstOffset)
+    await this.#host.addRouted(spec)
+    this.add(spec)
   }
 
   /** Lanes of the same source partition that were opened before this process began. */
@@ -84,10 +93,10 @@ export class LaneRoutes {
       if (birth.targetTopic === main.target.topic && birth.targetPartition === main.target.partition) continue
       await this.learn(target.topic, main.source)
       const facts = this.#topics.get(target.topic)
-      // A lane of a target topic that was deleted since: its route opens a new one when a record takes it.
-      if (facts?.topicId === birth.targetTopicId) specs.push(this.#spec(main, target, facts, birth.first))
+      // Of a target topic that was deleted since: copied anew, from where it had begun.
+      if (facts) specs.push(this.#spec(main, target, facts, birth.first))
     }
-    return specs
+    return [...new Map(specs.map(spec => [nameOf(spec.target), spec])).values()]
   }
 
   #spec(from: LaneSpec, target: RouteTarget, facts: TargetFacts, first: bigint): LaneSpec {

@@ -1,3 +1,4 @@
+import { type TwinlogError, toTwinlogError } from '../errors.js'
 import type { LaneState } from '../lineage/lane-state.js'
 import type { Lane } from './lane.js'
 import { keyOf } from './lane-factory.js'
@@ -35,6 +36,8 @@ export class LaneSet {
   readonly #routes: LaneRoutes
   /** Every source partition that discovery has named, with the lanes that its transform has opened. */
   readonly #specs = new Map<string, LaneSpec[]>()
+  /** Lanes whose transform's other lanes could not be looked for. */
+  readonly #blocked = new Map<string, Lane>()
   /** Lanes that are on their way to another process. */
   readonly #releasing = new Set<Lane>()
   #assigned: Assignment = 'all'
@@ -56,6 +59,14 @@ export class LaneSet {
 
   specOf(lane: Lane): LaneSpec | undefined {
     return this.#specs.get(shareIdOf(lane.source))?.find(spec => keyOf(spec) === lane.key)
+  }
+
+  /** Whether discovery, or a transform, still names this lane. */
+  knows(spec: Pick<LaneSpec, 'source' | 'target'>): boolean {
+    return (
+      this.lanes.has(keyOf(spec)) ||
+      (this.#specs.get(shareIdOf(spec.source)) ?? []).some(own => keyOf(own) === keyOf(spec))
+    )
   }
 
   isReleasing(lane: Lane): boolean {
@@ -121,7 +132,10 @@ export class LaneSet {
       this.#remove(lane)
       throw error
     }
-    this.#specs.set(id, [...(this.#specs.get(id) ?? []), spec])
+    const specs = this.#specs.get(id)
+    // The source topic is gone, or this process no longer copies it; what is written down is found again.
+    if (!specs?.[0] || !this.#isMine(spec.source)) return this.#remove(lane)
+    this.#specs.set(id, [...specs, spec])
     void this.#host.start([lane])
   }
 
@@ -129,13 +143,24 @@ export class LaneSet {
     return this.#assigned === 'all' || this.#assigned.has(shareIdOf(source))
   }
 
-  /** Starts every lane that is this process's and is not there yet. */
+  /** Starts every lane that is this process's and is not there yet. One source partition's trouble is its own. */
   async #apply(): Promise<void> {
     const fresh: Lane[] = []
-    for (const [id, [main, ...routed]] of [...this.#specs]) {
+    for (const [id, [main]] of [...this.#specs]) {
       // What cannot be copied is nobody's, and shows everywhere.
       if (!main || (!main.refused && !this.#isMine(main.source))) continue
-      if (routed.length === 0 && !this.lanes.has(keyOf(main))) await this.#findRouted(id, main)
+      const blocked = this.#blocked.get(keyOf(main))
+      if (blocked) this.#remove(blocked)
+      this.#blocked.delete(keyOf(main))
+      try {
+        if (!this.lanes.has(keyOf(main))) await this.#findRouted(id, main)
+      } catch (error) {
+        this.#block(
+          main,
+          toTwinlogError(error, 'TWINLOG_INTERNAL', 'cannot find the lanes that the transform has opened')
+        )
+        continue
+      }
       for (const spec of this.#specs.get(id) ?? []) {
         const lane = this.#make(spec)
         if (lane) fresh.push(lane)
@@ -144,12 +169,24 @@ export class LaneSet {
     await this.#host.start(fresh)
   }
 
-  /** Lanes that a transform has opened before this process began. */
+  /** Shows why the lane is not copied; the next round tries again. */
+  #block(spec: LaneSpec, error: TwinlogError): void {
+    const lane = this.#make(spec)
+    if (!lane) return
+    this.#blocked.set(lane.key, lane)
+    lane.stop(error.message, error)
+  }
+
+  /** Lanes that a transform has opened, here or elsewhere, before the source partition came to this process. */
   async #findRouted(id: string, main: LaneSpec): Promise<void> {
     if (main.refused || !this.#host.isTransformed(main.source.topic)) return
     const known = await this.#routes.known(main, await this.#host.bornLanes())
-    for (const spec of known) this.#routes.add(spec)
-    this.#specs.set(id, [main, ...known])
+    // Discovery may have gone on meanwhile.
+    const [now, ...routed] = this.#specs.get(id) ?? []
+    if (!now || keyOf(now) !== keyOf(main)) return
+    const merged = new Map([...routed, ...known].map(spec => [keyOf(spec), spec]))
+    for (const spec of merged.values()) this.#routes.add(spec)
+    this.#specs.set(id, [now, ...merged.values()])
   }
 
   /** The lane, if it has to be started. */

@@ -93,6 +93,10 @@ export class LaneSource {
     this.#cuts.add(offset)
   }
 
+  forgetDrops(): void {
+    this.#drops.clear()
+  }
+
   /** Segments of a fetched answer, or undefined when it held an error or nothing; then it has been dealt with. */
   read(result: FetchedPartition, asked: bigint): Segment[] | undefined {
     const buffer = this.#host.buffer()

@@ -13,6 +13,7 @@ import type { Ownership } from './ownership.js'
 import { recoverPosition, type RecoveredPosition } from './recovery.js'
 
 const ROUNDS = 5
+const FAR = 1n << 62n
 
 export type LaneStart =
   | { kind: 'go'; at: RecoveredPosition; fromState: () => LaneMemory }
@@ -29,6 +30,8 @@ interface LaneStarterOptions {
   ownership: Ownership
   /** Name of this process in the state topic. */
   process: string
+  /** Resolves when no gap of the lane is on its way to the state topic. */
+  gapsWritten(lane: Lane): Promise<void>
 }
 
 /** Brings one lane to where it can copy: its birth, its gate, its identity, its position on the target. */
@@ -72,6 +75,8 @@ export class LaneStarter {
     const at = await this.#position(lane, state)
     // What only this process may have planned is in its memory or nowhere.
     if (at && (standing.kind === 'shared' || lane.canResumeAt(at.next))) return this.#go(lane, at)
+    // A lane that fails again and again must not use up an epoch each time.
+    if (at && (await this.#nothingPlanned(lane, at.next))) return this.#go(lane, at)
     if (at || round > 1) lane.troubles.broken = true
     return round > ROUNDS ? this.#go(lane, await this.#takenOver(lane, state)) : undefined
   }
@@ -90,11 +95,22 @@ export class LaneStarter {
     return lane.troubles.wantsOwnId || state.epochs.some(epoch => epoch.own === true)
   }
 
+  /** Nothing behind this ordinal was planned under the current identity, as far as it is written down: a new plan contradicts none. */
+  async #nothingPlanned(lane: Lane, next: bigint): Promise<boolean> {
+    await this.#o.gapsWritten(lane)
+    const gaps = (await this.#session.state.refreshLane(lane.key))?.gaps()
+    return gaps !== undefined && gaps.between(next, FAR).next().done === true
+  }
+
   async #takenOver(lane: Lane, state: LaneState): Promise<RecoveredPosition> {
+    const { currentEpoch } = state
+    const mine = currentEpoch?.epoch === lane.epoch?.epoch && currentEpoch?.producerId === lane.epoch?.producerId
+    // Somebody else has copied on since: what this process had found in the logs is that one's by now.
+    if (!mine) lane.troubles.forgetFindings()
     const taken = await this.#o.taker.takeOver(lane, state, this.#ownId(lane, state))
     const epoch = taken.currentEpoch
     if (!epoch) throw new TwinlogError('TWINLOG_INTERNAL', `lane ${lane.key} has no identity after it was taken over`)
-    return { next: epoch.base, epoch, targetEnd: epoch.targetEnd ?? taken.resumeFrom.targetEnd }
+    return { next: epoch.base, epoch, targetEnd: epoch.targetEnd ?? taken.resumeFrom.targetEnd, seenTo: epoch.seenTo }
   }
 
   /** Undefined: somebody took a later epoch, so things have to be looked at anew. */

@@ -75,6 +75,7 @@ export class LaneTaker {
         firstSequence: 0,
         plan: plan.digest,
         targetEnd: end.targetEnd,
+        seenTo: end.seenTo,
         ...(alone ? { owner: this.#process } : {}),
         ...(ownId ? { own: true } : {})
       }

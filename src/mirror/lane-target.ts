@@ -53,6 +53,7 @@ export class LaneTarget {
   /** Answers of the transaction that is open: final only with its commit. */
   readonly #answers = new Map<Send, ProducedPartition>()
   #end = 0n
+  #seenTo = 0n
   #maxInFlight = 1
   #writesTransactions = false
   #same45 = { evidence: '', times: 0 }
@@ -92,6 +93,11 @@ export class LaneTarget {
     return this.#end
   }
 
+  /** Up to here the target holds nothing of the lane behind its end: markers of its own, and what others wrote. */
+  get seenTo(): bigint {
+    return this.#seenTo > this.#end ? this.#seenTo : this.#end
+  }
+
   get inTransaction(): boolean {
     return this.#transaction.state !== 'closed'
   }
@@ -102,8 +108,9 @@ export class LaneTarget {
   }
 
   /** The target was asked: it ends here. */
-  beginAt(end: bigint): void {
+  beginAt(end: bigint, seenTo = end): void {
     this.#end = end
+    this.#seenTo = seenTo
     this.#maxInFlight = 1
     this.#transaction.reset()
     this.#answers.clear()
@@ -234,6 +241,8 @@ export class LaneTarget {
       if (result) this.#acknowledged(send, result)
     }
     this.#answers.clear()
+    // Its marker stands behind the last record.
+    this.#seenTo = this.#end + 1n
     // The marker is the latest the broker knows of this producer, and it is of now.
     this.#contact.acknowledged(Date.now(), Date.now())
     this.#host.observe()

@@ -25,6 +25,7 @@ interface TroublesHost {
   buffer(): LaneBuffer | undefined
   /** These source offsets are left out from now on. */
   drop(offsets: Iterable<bigint>): void
+  forgetDrops(): void
   /** No batch reaches over this source offset from now on. */
   cut(offset: bigint): void
   dropped(record: DroppedRecord): Promise<void>
@@ -76,6 +77,12 @@ export class LaneTroubles {
     this.broken = false
     this.#targetLost = false
     this.#split = undefined
+  }
+
+  /** What was found in the logs was found under an identity that others have followed. */
+  forgetFindings(): void {
+    this.#era = undefined
+    this.#host.forgetDrops()
   }
 
   needsOwnId(): void {

@@ -114,6 +114,7 @@ export class Lane {
       work: () => this.#work,
       buffer: () => this.#buffer,
       drop: offsets => this.#from.drop(offsets),
+      forgetDrops: () => this.#from.forgetDrops(),
       cut: offset => this.#from.cut(offset),
       dropped: record => this.#host.dropped(this, record),
       lost: error => this.#host.lost(this, error),
@@ -192,6 +193,11 @@ export class Lane {
 
   get targetEnd(): bigint {
     return this.#to.end
+  }
+
+  /** Target offset up to which nothing of the lane follows behind its end. */
+  get seenTo(): bigint {
+    return this.#to.seenTo
   }
 
   /** Ordinal behind the last acknowledged record. */
@@ -279,7 +285,7 @@ export class Lane {
       this.#from.beginAt(this.troubles.applyEra(buffer) ? -1 : leaderEpoch)
     }
     this.troubles.over()
-    this.#to.beginAt(at.targetEnd)
+    this.#to.beginAt(at.targetEnd, at.seenTo)
     this.#life.begin()
     // An idle partition is not told of again within a fetch session.
     this.#observe()

@@ -14,6 +14,8 @@ export interface RecoveredPosition {
   epoch: LaneEpoch
   /** Target offset behind the lane's last record, as far as it is known below the high watermark. */
   targetEnd: bigint
+  /** Between there and here the log holds nothing of the lane. */
+  seenTo?: bigint | undefined
 }
 
 interface Where {
@@ -54,7 +56,7 @@ export async function recoverPosition(o: Where): Promise<RecoveredPosition> {
       { cluster: o.target.alias, topic: o.topic, partition: o.partition, retriable: true }
     )
   }
-  return { next: max(seen.next, epoch.base), epoch, targetEnd: seen.targetEnd }
+  return { ...seen, next: max(seen.next, epoch.base), epoch }
 }
 
 /**
@@ -65,7 +67,7 @@ export async function recoverPosition(o: Where): Promise<RecoveredPosition> {
  */
 export async function laneEndOf(
   o: Where & { confirmed?: boolean; rescan?: boolean }
-): Promise<{ next: bigint; targetEnd: bigint }> {
+): Promise<{ next: bigint; targetEnd: bigint; seenTo: bigint }> {
   const { topic, partition, state } = o
   const birth = state.birth
   if (!birth)
@@ -82,10 +84,13 @@ export async function laneEndOf(
     )
   }
   const near = start.next
-  if (o.rescan === true) start = { next: birth.first, targetEnd: min(birth.targetEnd, bounds.end) }
+  if (o.rescan === true) {
+    const targetEnd = min(birth.targetEnd, bounds.end)
+    start = { next: birth.first, targetEnd, seenTo: targetEnd }
+  }
   const from = max(start.targetEnd, bounds.start)
   const tail = await log.lastBatch(from, bounds.end, state.epochs, near)
-  if (!tail && bounds.start > start.targetEnd && o.confirmed !== true) {
+  if (!tail && bounds.start > max(start.targetEnd, start.seenTo) && o.confirmed !== true) {
     throw new TwinlogError(
       'TWINLOG_POSITION_UNKNOWN',
       `target partition ${topic}-${partition} begins at ${bounds.start}, behind the lane's last known place at ${start.targetEnd}, and holds none of its ` +
@@ -93,10 +98,11 @@ export async function laneEndOf(
       { ...where, offset: bounds.start }
     )
   }
+  const seenTo = max(bounds.end, start.targetEnd)
   const end = tail && tail.ordinal + BigInt(tail.count)
   return tail && end !== undefined && end > start.next
-    ? { next: end, targetEnd: tail.offset + BigInt(tail.count) }
-    : start
+    ? { next: end, targetEnd: tail.offset + BigInt(tail.count), seenTo }
+    : { next: start.next, targetEnd: start.targetEnd, seenTo }
 }
 
 async function producerOnTarget(

@@ -98,7 +98,9 @@ export class Sharing implements Ownership {
     const { assigned } = this.#share
     if (assigned && this.#share.members() > 1 && !assigned.has(shareIdOf(lane.source)))
       return 'it was dealt to another process of the group'
-    if (owner === undefined || assigned === undefined) return undefined
+    if (owner === undefined) return undefined
+    // Two that found the group empty at the same moment: whoever owns the lane keeps it until it is dealt.
+    if (assigned === undefined) return this.#fallback.refusal(lane, owner)
     // Whoever slept for a while may have been counted out without knowing it.
     return (await this.#share.confirm()) ? undefined : 'this process is joining its group again'
   }

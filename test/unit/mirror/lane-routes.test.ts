@@ -55,6 +55,34 @@ describe('the routes of a source partition', () => {
     expect(bench.routes.fallbackOf(MAIN.source)).toMatchObject({ topic: 'orders' })
   })
 
+  it('met by two lanes at once are opened once, and neither passes before the beginning is written down', async () => {
+    let write: () => void = () => undefined
+    const opened: LaneSpec[] = []
+    const routes = new LaneRoutes({
+      ensureTarget: async topic => ({
+        topicId: `id of ${topic}`,
+        partitions: 4,
+        maxBatchBytes: 500,
+        logAppendTime: false
+      }),
+      addRouted: spec => {
+        opened.push(spec)
+        return new Promise(resolve => (write = resolve))
+      }
+    })
+    const passed: string[] = []
+    const both = ['main', 'routed'].map(async name => {
+      await routes.open(MAIN, [route('audit', 1, 40n)])
+      passed.push(name)
+    })
+    await new Promise(resolve => setTimeout(resolve, 5))
+    expect([opened.length, passed]).toEqual([1, []])
+    expect(routes.has(MAIN.source, { topic: 'audit', partition: 1 })).toBe(false)
+    write()
+    await Promise.all(both)
+    expect(passed).toEqual(['main', 'routed'])
+  })
+
   it('that could not be opened are tried again', async () => {
     const bench = new Bench()
     bench.failure = new Error('no')
@@ -65,7 +93,7 @@ describe('the routes of a source partition', () => {
     expect(bench.opened).toHaveLength(1)
   })
 
-  it('are known from the state topic, unless their target topic was deleted since', async () => {
+  it('are known from the state topic; one whose target topic was deleted since begins where it had begun', async () => {
     const bench = new Bench()
     const state = (targetTopic: string, o: Parameters<typeof birth>[0] = {}) => {
       const lane = new LaneState(targetTopic)
@@ -81,7 +109,10 @@ describe('the routes of a source partition', () => {
       state('foreign', { sourcePartition: 1 }),
       new LaneState('without a birth')
     ])
-    expect(known).toMatchObject([{ target: place('audit', 2), first: 7n, routed: true }])
+    expect(known).toMatchObject([
+      { target: place('audit', 2), first: 7n, routed: true },
+      { target: place('gone', 2), first: 7n, routed: true }
+    ])
   })
 
   it('are forgotten with it', async () => {

@@ -11,7 +11,13 @@ import { dataBatch } from '../lineage/fake-partition.js'
 import { workOf } from './lane-bench.js'
 import { LINK, LINK_ID, openLink, prepareTarget, SILENT } from './lane-process.js'
 
-const troubles = () => ({ broken: false, wantsOwnId: false, targetWasLost: false, settled: async () => undefined })
+const troubles = () => ({
+  broken: false,
+  wantsOwnId: false,
+  targetWasLost: false,
+  settled: async () => undefined,
+  forgetFindings: () => undefined
+})
 
 async function setup() {
   const [east, west] = [new FakeCluster('east'), new FakeCluster('west')]
@@ -28,7 +34,8 @@ async function setup() {
     const taker = new LaneTaker({ target: west.client, link, fencer, process, announce, logger: SILENT })
     const births = new LaneBirths({ source: east.client, target: west.client, link, taker, start: 'earliest' })
     const refusal = async () => o.refusal
-    return new LaneStarter({ target: west.client, link, births, taker, ownership: { refusal }, process })
+    const gapsWritten = () => Promise.resolve()
+    return new LaneStarter({ target: west.client, link, births, taker, ownership: { refusal }, process, gapsWritten })
   }
   const lane = (o: Partial<Record<keyof Lane, unknown>> = {}) =>
     ({
@@ -77,14 +84,18 @@ it('stands by while another process owns the lane, and fences it when that is go
   })
 })
 
-it('goes on as the owner that it is only with what it has in memory', async () => {
-  const { starter, lane } = await setup()
+it('goes on as the owner that it is with what it has in memory, or when nothing was planned behind the end', async () => {
+  const { starter, lane, key, west } = await setup()
   const exclusive = lane({ work: workOf({ compacted: true }) })
   const mine = await starter('me')
   await mine.start(exclusive)
   const holding = lane({ work: workOf({ compacted: true }), canResumeAt: () => true })
   expect(await mine.start(holding)).toMatchObject({ kind: 'go', at: { epoch: { epoch: 1 } } })
   const empty = lane({ work: workOf({ compacted: true }) })
+  // A lane that fails again and again uses up no epochs.
+  expect(await mine.start(empty)).toMatchObject({ kind: 'go', at: { epoch: { epoch: 1 } } })
+  const { state } = await openLink(west)
+  await state.writeGaps(key, { producerId: LINK_ID, epoch: 1, gaps: [{ ordinal: 5n, from: 5n, length: 2n }] })
   expect(await mine.start(empty)).toMatchObject({ kind: 'go', at: { epoch: { epoch: 2 } } })
   expect(empty.troubles.broken).toBe(true)
 })

@@ -280,6 +280,19 @@ describe('the memory of a lane', () => {
   })
 })
 
+describe('a lane that stands by', () => {
+  it('still does after it was paused and resumed: nobody else would start it when its owner is gone', () => {
+    const bench = new Bench()
+    bench.lane.standBy('process x copies it')
+    expect([bench.lane.standsBy, bench.lane.state]).toEqual([true, 'waiting'])
+    bench.lane.pause()
+    bench.lane.resume()
+    expect(bench.lane.standsBy).toBe(true)
+    bench.begin()
+    expect([bench.lane.standsBy, bench.lane.state]).toEqual([false, 'copying'])
+  })
+})
+
 describe('a lane that cannot start', () => {
   it('shows as waiting and says for what; when it can, it copies on', () => {
     const bench = new Bench().begin().fetch(4)
