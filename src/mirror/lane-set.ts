@@ -161,6 +161,8 @@ export class LaneSet {
         )
         continue
       }
+      // It may have been dealt to another process meanwhile.
+      if (!main.refused && !this.#isMine(main.source)) continue
       for (const spec of this.#specs.get(id) ?? []) {
         const lane = this.#make(spec)
         if (lane) fresh.push(lane)
