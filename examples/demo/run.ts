@@ -100,6 +100,7 @@ async function main(): Promise<number> {
   )
   await sleep(5_000 * pace)
 
+  await busy(surprised.producer)
   if (down === 'kill') await east.brokers[0]?.kill()
   else east.brokers[0]?.freeze()
   table.step(`cluster east is gone (${down === 'kill' ? 'SIGKILL' : 'SIGSTOP: connections hang, nothing refuses'})`)
@@ -176,6 +177,16 @@ async function verdict(
   }
   process.stdout.write(`${JSON.stringify(result)}\n`)
   return problems.length === 0 ? 0 : 1
+}
+
+/** Acknowledgements are coming in: what the mirror has not fetched yet is then lost with the cluster. */
+async function busy(producer: DemoProcess): Promise<void> {
+  const acknowledged = () => producer.progress?.count ?? 0
+  for (const end = Date.now() + 10_000; Date.now() < end; ) {
+    const before = acknowledged()
+    await sleep(300)
+    if (acknowledged() - before >= 100) return
+  }
 }
 
 async function move(row: Row, kind: 'switchover' | 'failover', timeoutMs: number): Promise<MoveEvidence> {
