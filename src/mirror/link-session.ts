@@ -145,7 +145,7 @@ async function openLinkSession(o: LinkEnds, provenance: Provenance) {
     registry,
     registration,
     producerId,
-    producerIdExpirationMs: await producerIdExpiration(o.target),
+    producerIdExpirationMs: await producerIdExpiration(o.target, o.logger),
     provenance,
     existedAtCreation: (topicId: string, partition: number) =>
       partitionsAtCreation === undefined || partition < (partitionsAtCreation.get(topicId) ?? 0),
@@ -197,7 +197,7 @@ function boundElsewhere(link: string, boundTo: string, source: ClusterClient): T
   )
 }
 
-async function producerIdExpiration(target: ClusterClient): Promise<number> {
+async function producerIdExpiration(target: ClusterClient, logger?: Logger): Promise<number> {
   const { brokers } = await target.metadata({ topics: [] })
   const name = String([...brokers.keys()][0] ?? 0)
   const keys = ['producer.id.expiration.ms']
@@ -206,6 +206,12 @@ async function producerIdExpiration(target: ClusterClient): Promise<number> {
     describeConfigsRequest({ resources: [{ type: 'broker', name, keys }] })
   )
   const value = answer.resources[0]?.configs.find(config => config.name === keys[0])?.value
-  // No right to read broker configs: Kafka's default is the best guess, and a shorter real value shows as a refused lane, not as loss.
+  if (!value) {
+    logger?.warn(
+      { cluster: target.alias },
+      `cannot read producer.id.expiration.ms of ${target.alias} (DescribeConfigs on the cluster is needed): Kafka's default of 24 h is assumed. ` +
+        'Where it is shorter, old records are not protected against a second mirror process'
+    )
+  }
   return value ? Number(value) : DEFAULT_PRODUCER_ID_EXPIRATION_MS
 }
