@@ -43,11 +43,13 @@ export class ReadyLanes {
   }
 
   /**
-   * Takes what goes into the next request: at most one batch of a lane, so that batches of a lane follow each other. A batch of a
-   * transaction goes alone: a request names one transactional id.
+   * Takes what goes into the next request: at most one batch of a target partition, so that batches of a lane follow each other, and
+   * because of two batches for one partition a broker appends one and answers for both. A batch of a transaction goes alone: a
+   * request names one transactional id.
    */
   gather(maxBytes: number): Sending[] {
     const sends: Sending[] = []
+    const taken = new Set<string>()
     let bytes = 0
     for (const priority of this.#order()) {
       const queue = this.#queues.get(priority) ?? new Set()
@@ -62,6 +64,9 @@ export class ReadyLanes {
           continue
         }
         if (next.transactionalId !== undefined && sends.length > 0) continue
+        const partition = `${lane.target.topicId}/${lane.target.partition}`
+        if (taken.has(partition)) continue
+        taken.add(partition)
         bytes += next.batch.bytes.length
         sends.push({ lane, send: lane.take() })
         // To the end: the others come first next time.

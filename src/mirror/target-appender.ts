@@ -27,7 +27,7 @@ export interface AppenderEvents {
 
 /**
  * Appends for lanes whose target leader is one broker, over one connection. Lanes stay on their connection, so that their
- * batches arrive in order; each request takes at most one batch of each lane (a broker's rule). Only lanes that were kicked are looked at.
+ * batches arrive in order; each request takes at most one batch of a partition (a broker's rule). Only lanes that were kicked are looked at.
  */
 export class TargetAppender {
   readonly nodeId: number

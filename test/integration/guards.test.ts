@@ -174,4 +174,22 @@ describe('lanes whose plan is not a pure function of the source log', () => {
     expect((await read('routed-two', 0)).length).toBe(80)
     expect(new Set(await read('routed-two', 0)).size).toBe(80)
   })
+
+  it('eight partitions into one: everything of each is there, in its order', async () => {
+    await bed.createTopic(east, 'many', 8)
+    const transform: Transform = record => ({ ...record, topic: 'one', partition: 0 })
+    const { mirror } = await bed.mirror({ link: 'many', topics: 'many', transform })
+    for (let batch = 0; batch < 25; batch++)
+      for (let partition = 0; partition < 8; partition++)
+        await bed.append(east, 'many', numbered(`p${partition}-`, 20, batch * 20), { partition })
+    await mirror.caughtUp({ timeoutMs: 60_000 })
+    const values = (await oracle.read({ cluster: west.bootstrap, topic: 'one', partition: 0 })).map(({ value }) =>
+      String(value)
+    )
+    for (let partition = 0; partition < 8; partition++) {
+      const expected = Array.from({ length: 500 }, (_unused, index) => `p${partition}-${index}`)
+      expect(values.filter(value => value.startsWith(`p${partition}-`))).toEqual(expected)
+    }
+    expect(values).toHaveLength(4000)
+  })
 })
