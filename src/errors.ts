@@ -41,6 +41,13 @@ export interface TwinlogErrorContext {
   offset?: bigint | undefined
   /** Error code of the Kafka protocol, where the broker answered with one. */
   kafkaCode?: number | undefined
+  /** HTTP status of a schema registry's answer. */
+  httpStatus?: number | undefined
+  /** `error_code` of a schema registry's answer. */
+  registryCode?: number | undefined
+  /** Subject in a schema registry. */
+  subject?: string | undefined
+  schemaId?: number | undefined
 }
 
 export interface TwinlogErrorOptions extends TwinlogErrorContext {
@@ -60,6 +67,10 @@ export class TwinlogError extends Error {
   readonly partition?: number
   readonly offset?: bigint
   readonly kafkaCode?: number
+  readonly httpStatus?: number
+  readonly registryCode?: number
+  readonly subject?: string
+  readonly schemaId?: number
 
   constructor(code: TwinlogErrorCode, message: string, options: TwinlogErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause })
@@ -71,6 +82,10 @@ export class TwinlogError extends Error {
     if (options.partition !== undefined) this.partition = options.partition
     if (options.offset !== undefined) this.offset = options.offset
     if (options.kafkaCode !== undefined) this.kafkaCode = options.kafkaCode
+    if (options.httpStatus !== undefined) this.httpStatus = options.httpStatus
+    if (options.registryCode !== undefined) this.registryCode = options.registryCode
+    if (options.subject !== undefined) this.subject = options.subject
+    if (options.schemaId !== undefined) this.schemaId = options.schemaId
     Object.defineProperty(this, BRAND, { value: true })
   }
 
@@ -90,7 +105,11 @@ export class TwinlogError extends Error {
       topic: this.topic,
       partition: this.partition,
       offset: this.offset?.toString(),
-      kafkaCode: this.kafkaCode
+      kafkaCode: this.kafkaCode,
+      httpStatus: this.httpStatus,
+      registryCode: this.registryCode,
+      subject: this.subject,
+      schemaId: this.schemaId
     }
   }
 }

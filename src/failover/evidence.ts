@@ -2,12 +2,7 @@ import type { GroupTranslation } from '../offsets/translation.js'
 import type { LaneEnd, MoveKind } from '../control/control-records.js'
 import type { LedgerRange } from './ledger.js'
 import type { RedactedCluster } from './redact.js'
-
-/** Result of a check made before anything was changed. */
-export interface PreflightReport {
-  ok: boolean
-  checks: { name: string; result: 'pass' | 'warn' | 'fail'; detail: string; remedy?: string }[]
-}
+import type { PreflightReport } from '../util/preflight-report.js'
 
 export interface EvidenceStep {
   name: string

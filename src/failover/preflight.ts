@@ -1,6 +1,6 @@
 import { describeGroupsRequest } from '../kafka/requests/describe-groups.js'
 import type { MoveKind } from '../control/control-records.js'
-import type { PreflightReport } from './evidence.js'
+import type { PreflightReport } from '../util/preflight-report.js'
 import { linkOf, type MoveContext } from './move-context.js'
 import { mergeViews } from '../control/moves.js'
 import { linkName } from './options.js'

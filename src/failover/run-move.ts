@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { TwinlogError, toTwinlogError } from '../errors.js'
-import { createEvidence, type Evidence, type PreflightReport } from './evidence.js'
+import { createEvidence, type Evidence } from './evidence.js'
+import type { PreflightReport } from '../util/preflight-report.js'
 import { writeEvidence } from './evidence-files.js'
 import { driveFailover } from './failover.js'
 import { planGroups } from './group-positions.js'

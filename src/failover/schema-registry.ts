@@ -1,6 +1,6 @@
 import type { DecodeOptions, SchemaRegistry } from '@kafkajs/confluent-schema-registry'
 import { TwinlogError } from '../errors.js'
-import type { RegistryConfig } from '../kafka/types.js'
+import type { RegistryConfig } from '../util/registry-config.js'
 import type { ClientHandle } from './client-handle.js'
 
 type RegistryArguments = ConstructorParameters<typeof SchemaRegistry>[0]

@@ -1,15 +1,7 @@
 import type { KafkaConfig } from 'kafkajs'
+import type { RegistryConfig } from '../util/registry-config.js'
 import type { Reader } from './protocol/reader.js'
 import type { Writer } from './protocol/writer.js'
-
-/** Where a schema registry answers. Used by FailoverClient.schemaRegistry(). */
-export interface RegistryConfig {
-  /** Base URL (a path prefix is kept), or several for failover. */
-  url: string | string[]
-  auth?: { username: string; password: string } | { token: string } | undefined
-  headers?: Record<string, string> | undefined
-  context?: string | undefined
-}
 
 /** kafkajs's own KafkaConfig (brokers, ssl, sasl, clientId, socketFactory, logCreator …) plus the cluster's alias. */
 export interface ClusterConfig extends KafkaConfig {

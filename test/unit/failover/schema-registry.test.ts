@@ -5,7 +5,7 @@ import { TwinlogError } from '../../../src/errors.js'
 import type { ClientHandle } from '../../../src/failover/client-handle.js'
 import type { ClusterHandle } from '../../../src/failover/participants.js'
 import { FailoverSchemaRegistry } from '../../../src/failover/schema-registry.js'
-import type { RegistryConfig } from '../../../src/kafka/types.js'
+import type { RegistryConfig } from '../../../src/util/registry-config.js'
 
 const schema = JSON.stringify({
   type: 'record',
