@@ -18,6 +18,7 @@ export interface FenceResult {
   epoch: number
 }
 
+const UNKNOWN_SERVER_ERROR = -1
 const CONCURRENT_TRANSACTIONS = 51
 const TRANSACTION_TIMEOUT_MS = 60_000
 const FENCE_TIMEOUT_MS = 60_000
@@ -206,8 +207,11 @@ async function backOff(
   await sleep(20 + Math.random() * 180)
 }
 
-/** Another fence came in between (invalid epoch, producer fenced, concurrent transactions): the answer is the next epoch. */
-const RESTARTED_BY = new Set([47, CONCURRENT_TRANSACTIONS, 90])
+/**
+ * Another fence came in between (invalid epoch, producer fenced, concurrent transactions), or the coordinator has lost its thread: a
+ * loaded broker answers EndTxn with UNKNOWN_SERVER_ERROR now and then. The answer is the next epoch.
+ */
+const RESTARTED_BY = new Set([UNKNOWN_SERVER_ERROR, 47, CONCURRENT_TRANSACTIONS, 90])
 
 /** What a missing right means here is nothing that trying again would change, so it says what to grant. */
 function refusal(

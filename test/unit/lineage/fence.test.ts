@@ -51,6 +51,16 @@ describe('a fence', () => {
     expect(log.lastStable).toBe(log.end)
   })
 
+  it('takes the next epoch when the coordinator answers with an error of its own', async () => {
+    // Symptom: a lane failed with "EndTxn of twinlog.dealt: UNKNOWN_SERVER_ERROR" while its target broker was very busy.
+    const { cluster, fence } = setUp()
+    const { epoch } = await initProducer(cluster.client, ID)
+    cluster.answers = { EndTxn: { errorCode: -1 } }
+    const fenced = fence()
+    setTimeout(() => (cluster.answers = {}), 50)
+    expect((await fenced).epoch).toBeGreaterThan(epoch + 1)
+  })
+
   it.each([
     [
       'InitProducerId',
