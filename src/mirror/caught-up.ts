@@ -6,6 +6,7 @@ import { keyOf } from './lane-factory.js'
 import { type LaneSpec, shareIdOf } from './lane-types.js'
 import type { MirrorSession } from './mirror-session.js'
 import type { Isolation } from './options.js'
+import { isElsewhere, routesElsewhere } from './routes-elsewhere.js'
 import { sourceEnds } from './source-ends.js'
 import { Watermarks } from './watermarks.js'
 
@@ -38,15 +39,20 @@ export async function caughtUp(
   const told = new Set<string>()
   const done: Watermarks['lanes'][number][] = []
   let open: Goal[] = []
-  for (;;) {
-    // A transform opens lanes on the way: they are held to the same end of their source partition.
-    for (const spec of lanesOf(session)) {
+  const hold = (specs: Goal['spec'][]) => {
+    for (const spec of specs) {
       const end = endOf.get(shareIdOf(spec.source))
       if (end === undefined || told.has(keyOf(spec))) continue
       told.add(keyOf(spec))
       session.lanes.lanes.get(keyOf(spec))?.sourceEndIs(end)
       open.push({ spec, end })
     }
+  }
+  for (;;) {
+    // A transform opens lanes on the way: they are held to the same end of their source partition.
+    hold(lanesOf(session))
+    // Those of other processes are written down before the lane that met the route passes it.
+    if (open.length === 0) hold(await routesElsewhere(session))
     if (open.length === 0) break
     if (o.signal?.aborted === true) throw new TwinlogError('TWINLOG_ABORTED', 'caughtUp() was aborted by the caller')
     const still: Goal[] = []
@@ -54,7 +60,7 @@ export async function caughtUp(
       const targetEnd = await reachedBy(session, goal)
       if (targetEnd !== undefined) done.push(watermark(goal, targetEnd))
       // Its topic was deleted meanwhile: nothing is left to wait for.
-      else if (session.lanes.set.knows(goal.spec)) still.push(goal)
+      else if (session.lanes.set.knows(goal.spec) || isElsewhere(session, goal.spec)) still.push(goal)
     }
     open = still
     if (open[0] && Date.now() > deadline) throw notCaughtUp(session, open[0])

@@ -147,6 +147,10 @@ export class MirrorSession {
     return this.#sharing?.members ?? 1
   }
 
+  isTransformed(topic: string): boolean {
+    return this.#options.transform(topic) !== undefined
+  }
+
   groupFreshness(now: number): { groupId: string; freshnessMs: number }[] {
     return this.#groups?.freshness(now) ?? []
   }

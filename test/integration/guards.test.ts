@@ -192,4 +192,30 @@ describe('lanes whose plan is not a pure function of the source log', () => {
     }
     expect(values).toHaveLength(4000)
   })
+
+  it('caughtUp() waits for routes that another process has opened', async () => {
+    await bed.createTopic(east, 'dealt', 4)
+    const numbers = Array.from({ length: 4 }, (_unused, partition) => partition)
+    // The lane of a route sees a record after the main lane, and takes its time in the second process.
+    const routing = (pauseMs: number): Transform => {
+      const seen = new Set<string>()
+      return async record => {
+        const value = String(record.value)
+        if (seen.has(value) && value.endsWith('-299')) await new Promise(resolve => setTimeout(resolve, pauseMs))
+        seen.add(value)
+        return { ...record, topic: Number(value.split('-')[1]) < 150 ? 'dealt' : 'dealt-late' }
+      }
+    }
+    const first = await bed.mirror({ link: 'dealt', topics: 'dealt', transform: routing(0) })
+    const second = await bed.mirror({ link: 'dealt', topics: 'dealt', transform: routing(8_000) })
+    const mirrors = [first, second]
+    await eventually(() => mirrors.every(({ mirror }) => mirror.status().lanes.length === 2))
+    for (const partition of numbers) await bed.append(east, 'dealt', numbered(`p${partition}-`, 300), { partition })
+    await first.mirror.caughtUp({ timeoutMs: 60_000 })
+    for (const partition of numbers) {
+      const late = await oracle.read({ cluster: west.bootstrap, topic: 'dealt-late', partition })
+      expect(late).toHaveLength(150)
+    }
+    await second.mirror.caughtUp({ timeoutMs: 20_000 })
+  })
 })
