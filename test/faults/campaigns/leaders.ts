@@ -29,7 +29,7 @@ export interface LeadersOptions extends CampaignOptions {
   controllers?: number | undefined
 }
 
-const LEADER_TIMEOUT_MS = 30_000
+const LEADER_TIMEOUT_MS = 90_000
 const POLL_MS = 50
 
 /** Needs three brokers there. Leaders die, hang, leave and move while several batches of each lane are on their way. */
