@@ -75,6 +75,11 @@ export interface RegistryClient {
   schemaById(id: number, o?: CallOptions & { scope?: string | undefined }): Promise<SchemaContent | undefined>
   /** Where an id is used, soft-deleted versions included. Empty when the id is unknown. */
   usesOf(id: number, o?: CallOptions & { scope?: string | undefined }): Promise<{ subject: string; version: number }[]>
+  /**
+   * Ids of the schema that newer serializers name by a GUID (16 bytes made from its content and references), one for each context that has
+   * it. Undefined where the registry knows no GUIDs (Confluent before 8.0).
+   */
+  idsOfGuid(guid: string, o?: CallOptions): Promise<{ context: string; id: number }[] | undefined>
   /** `id` and `version` need IMPORT. The answer's id is the registry's: compare it. */
   register(
     subject: string,
