@@ -93,6 +93,8 @@ describe('rights that are taken away and given back', () => {
       const given = Date.now()
       await scene.targetBecomes(numbers(0, 200))
       const resumed = Date.now() - given
+      // Tried again in a rhythm of its own.
+      await watched.laneIs('caught-up', 1)
       await watched.copied()
       await scene.write(numbers(0, 50, 'beside-'), 1)
       await watched.copied()
