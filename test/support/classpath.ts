@@ -154,7 +154,7 @@ function writeAtomically(file: string, text: string): void {
 }
 
 /** A lock file with the owner's pid: one whose owner is dead is taken over. */
-async function withLock<T>(file: string, work: () => Promise<T>): Promise<T> {
+export async function withLock<T>(file: string, work: () => Promise<T>): Promise<T> {
   for (let first = true; ; first = false) {
     try {
       writeFileSync(file, String(process.pid), { flag: 'wx' })
