@@ -1,3 +1,4 @@
+import type { TwinlogError } from '../errors.js'
 import type { RegistryLevelConfig, RegistryMode, SchemaReference, SchemaVersion } from './registry-types.js'
 
 /** One request of the plan. Versions and ids of the source are in `from`; subject names are the target's. */
@@ -12,7 +13,13 @@ export type SchemaStep =
       version?: number | undefined
       /** As the target knows them; with `translate` the versions are looked up when the step is done. */
       references: SchemaReference[]
-      /** Softly deleted on the source: deleted softly again once it is there. */
+      /** The same references as the source knows them, qualified: `from.references` may be relative to the subject's context. */
+      refersTo: { subject: string; version: number }[]
+      /**
+       * Softly deleted on the source: deleted softly again, but only when every `register` step of the subject is done. Registering a
+       * later version of the same id removes a deleted earlier one, and deleting the last live version clears config and mode. The newest
+       * goes first, as a version can refer to one before it.
+       */
       thenDelete: boolean
     }
   | { kind: 'delete-version'; version: number; permanent: boolean }
@@ -53,6 +60,8 @@ export interface SchemaConflict {
   message: string
   version?: number | undefined
   id?: number | undefined
+  /** It may go well the next time without anybody changing anything: the registry did not do it now. */
+  retriable?: boolean | undefined
 }
 
 /** What a sync would do. Nothing was changed for it. */
@@ -66,8 +75,23 @@ export interface SchemaPlan {
   compared: number
   /** Of them, those whose own config was looked at. */
   configsCompared: number
-  /** How the target is put into IMPORT: contexts as a whole, or subject by subject. Empty with `translate`. */
+  /**
+   * How the target is put into IMPORT: these contexts as a whole, subjects of all others one by one; 'subjects': all one by one. Empty with
+   * `translate`. The registry itself (`undefined`) always needs force: without it Confluent looks at the subjects of every context, our
+   * note among them, and would remove softly deleted ones of other contexts. So do contexts with `importScope: 'context'`.
+   */
   importScopes: (string | undefined)[] | 'subjects'
+  /** Contexts of `importScopes` that have subjects already (`importScope: 'context'`): they need force. */
+  occupiedScopes: (string | undefined)[]
+  /**
+   * The source's context whose ids records carry (`.`: the default one). Every context counts its own ids, so a map of ids is of this one
+   * alone: {@link ApplyResult.ids} has no others.
+   */
+  idContext: string
+  /** With `translate`: what of the source is on the target already, by `versionKey()` of the source's subject and version. */
+  known: ReadonlyMap<string, { subject: string; version: number; id: number }>
+  /** What can only be done when all of this is done: deletes, and versions of subjects that refer to each other in turns. Applied by itself. */
+  then?: SchemaPlan | undefined
   readonly changes: number
   toJSON(): Record<string, unknown>
 }
@@ -82,7 +106,12 @@ export interface SubjectOutcome {
 
 /** What the executor needs besides the plan. */
 export interface ApplyResult {
+  /** Of every subject of the plan; of levels under the context's scope (`:.ctx:`), or `(registry)`. */
   outcomes: SubjectOutcome[]
+  /** The target does not keep ids: nothing was written after that was seen, all other subjects are 'blocked' by it. */
+  stopped: TwinlogError | undefined
   /** Source id → target id of everything that was registered or found. */
   ids: Map<number, number>
+  /** What `register` steps led to (and was not taken back): `version` where the registry told it or it was looked up. */
+  registered: { subject: string; from: SchemaVersion; id: number; version?: number | undefined }[]
 }

@@ -94,8 +94,11 @@ export interface RegistryClient {
   ): Promise<{ id: number; version: number } | undefined>
   deleteVersion(subject: string, version: number, o?: CallOptions & { permanent?: boolean | undefined }): Promise<void>
   deleteSubject(subject: string, o?: CallOptions & { permanent?: boolean | undefined }): Promise<void>
-  /** What is set on the scope itself; undefined: nothing. */
-  config(scope: string | undefined, o?: CallOptions): Promise<RegistryLevelConfig | undefined>
+  /** What is set on the scope itself; undefined: nothing. With `resolved`, what counts there. */
+  config(
+    scope: string | undefined,
+    o?: CallOptions & { resolved?: boolean | undefined }
+  ): Promise<RegistryLevelConfig | undefined>
   putConfig(scope: string | undefined, config: RegistryLevelConfig, o?: CallOptions): Promise<void>
   deleteConfig(scope: string | undefined, o?: CallOptions): Promise<void>
   /** What is set on the scope itself; undefined: nothing. With `resolved`, what counts there. */

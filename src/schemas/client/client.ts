@@ -198,8 +198,9 @@ class HttpRegistryClient implements RegistryClient {
     await this.#delete({ method: 'DELETE', path, signal: o.signal, subject }, o.permanent)
   }
 
-  async config(scope: string | undefined, o: CallOptions = {}) {
-    const call: Call = { method: 'GET', path: scopePath('config', scope), signal: o.signal, subject: scope }
+  async config(scope: string | undefined, o: CallOptions & { resolved?: boolean | undefined } = {}) {
+    const path = scopePath('config', scope, { defaultToGlobal: flag(o.resolved) })
+    const call: Call = { method: 'GET', path, signal: o.signal, subject: scope }
     const answer = await this.#transport.send(call)
     if (hasCode(answer, UNSET)) return undefined
     if (!answer.ok) throw failure(call, answer)
