@@ -18,6 +18,7 @@ import {
   type GroupEntry,
   type LinkEntry,
   type ProducerEntry,
+  type SchemaIdEntry,
   type StartEntry
 } from './state-values.js'
 import { type LogRecord, TopicLog } from './topic-log.js'
@@ -82,6 +83,11 @@ export class LinkState {
 
   get startEntry(): StartEntry | undefined {
     return this.#facts.start
+  }
+
+  /** Schema ids of the source that were translated, with their ids on the target. */
+  get schemaIds(): ReadonlyMap<number, number> {
+    return this.#facts.schemaIds
   }
 
   lane(key: string): LaneState | undefined {
@@ -196,6 +202,21 @@ export class LinkState {
     this.#groups.set(groupId, entry)
   }
 
+  /** Reads what other processes have translated since. */
+  async refreshSchemaIds(): Promise<void> {
+    await this.#refresh(0)
+  }
+
+  /** All in one append; they count when this resolves. */
+  async writeSchemaIds(entries: readonly SchemaIdEntry[]): Promise<void> {
+    const records = entries.map(({ sourceId, targetId }) => ({
+      key: Buffer.from(formatKey({ kind: 'schema', sourceId })),
+      value: encodeEntry({ sourceId, targetId })
+    }))
+    await this.#log.append(0, records)
+    for (const { sourceId, targetId } of entries) this.#facts.schemaIds.set(sourceId, targetId)
+  }
+
   #keyIdentity(lane: string, { producerId, epoch }: GapChunk): KeyIdentity {
     const shared = epoch === 0 && this.#lanes.get(lane)?.birth?.producerId === producerId
     return shared ? undefined : { producerId, epoch }
@@ -243,6 +264,7 @@ export class LinkState {
       case 'link':
       case 'producer':
       case 'start':
+      case 'schema':
         return this.#facts.fold(key, value, what)
       case 'group':
         this.#groups.set(key.groupId, decodeEntry<GroupEntry>(value, what))

@@ -26,6 +26,7 @@ export type StateKey =
   | { kind: 'checkpoint'; lane: string }
   | { kind: 'gate'; lane: string }
   | { kind: 'group'; groupId: string }
+  | { kind: 'schema'; sourceId: number }
 
 export function laneKey(lane: LaneId): string {
   return `${lane.sourceTopicId}.${lane.sourcePartition}.${lane.targetTopicId}.${lane.targetPartition}`
@@ -49,6 +50,8 @@ export function formatKey(key: StateKey): string {
       return `lane/${key.lane}/era/${key.ordinal}/${formatIdentity(key.identity)}`
     case 'group':
       return `group/${key.groupId}`
+    case 'schema':
+      return `schema/${key.sourceId}`
   }
 }
 
@@ -58,6 +61,8 @@ export function parseKey(text: string): StateKey | undefined {
   if (text.startsWith('group/')) return { kind: 'group', groupId: text.slice('group/'.length) }
   const parts = text.split('/')
   const [room, lane, kind, ...numbers] = parts
+  if (room === 'schema' && parts.length === 2 && lane !== undefined && isNumber(lane))
+    return { kind: 'schema', sourceId: Number(lane) }
   if (room !== 'lane' || lane === undefined) return undefined
   if (parts.length === 3 && (kind === 'birth' || kind === 'checkpoint' || kind === 'gate')) return { kind, lane }
   if (!numbers.every(isNumber)) return undefined
@@ -75,7 +80,7 @@ export function parseKey(text: string): StateKey | undefined {
 
 /** Lanes and groups are spread over the state topic's partitions; link-wide entries live in partition 0. */
 export function statePartition(key: StateKey, partitions: number): number {
-  if (key.kind === 'link' || key.kind === 'producer' || key.kind === 'start') return 0
+  if (key.kind === 'link' || key.kind === 'producer' || key.kind === 'start' || key.kind === 'schema') return 0
   return fnv1a(key.kind === 'group' ? `group/${key.groupId}` : key.lane) % partitions
 }
 

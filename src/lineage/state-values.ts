@@ -90,6 +90,12 @@ export interface GroupPosition {
   writtenAtMs: number
 }
 
+/** What a schema id of the source is called on the target. Last one wins: a registry that was built anew counts other ids. */
+export interface SchemaIdEntry {
+  sourceId: number
+  targetId: number
+}
+
 export interface GapChunk {
   producerId: bigint
   epoch: number

@@ -24,6 +24,19 @@ export interface MirrorEvents {
   }) => void
   /** The same under `onRecordError: 'skip'`: it is nowhere. */
   'record:skipped': (event: { topic: string; partition: number; offset: bigint; error: TwinlogError }) => void
+  /**
+   * A record has waited for its schema for longer than `schemas.timeoutMs`: `onTimeout` decides what follows. Told once, however many
+   * lanes wait for it, and again when it was there and is missing once more. `schemaGuid`: the record names it by a GUID, in a header.
+   */
+  'schema:missing': (event: {
+    topic: string
+    partition: number
+    offset: bigint
+    part: 'key' | 'value'
+    schemaId?: number
+    schemaGuid?: string
+    error: TwinlogError
+  }) => void
   /** A broker's quota holds answers back. */
   throttled: (event: { role: 'source' | 'target'; nodeId: number; throttleMs: number }) => void
   'topic:created': (event: { topic: string; partitions: number }) => void

@@ -10,6 +10,8 @@ import type { LaneLimits, LaneSpec } from './lane-types.js'
 import type { LaneWork, TransformedPlan } from './lane-work.js'
 import type { LinkBinding } from './link-session.js'
 import type { ResolvedMirrorOptions } from './options.js'
+import type { LaneSchemas } from './schemas/lane-schemas.js'
+import type { MirrorSchemas } from './schemas/mirror-schemas.js'
 import { transactionCalls } from './transaction-calls.js'
 import { LaneTransform } from './transform/plan-transform.js'
 import type { Transform } from './transform-types.js'
@@ -36,6 +38,7 @@ export class LaneFactory {
   readonly #routes: LaneRoutes
   readonly #hold: Hold
   readonly #signal: AbortSignal
+  readonly #schemas: MirrorSchemas | undefined
 
   constructor(o: {
     target: ClusterClient
@@ -46,6 +49,7 @@ export class LaneFactory {
     hold: Hold
     /** Ends transforms that are being waited for. */
     signal: AbortSignal
+    schemas?: MirrorSchemas | undefined
   }) {
     this.#target = o.target
     this.#link = o.link
@@ -54,19 +58,23 @@ export class LaneFactory {
     this.#routes = o.routes
     this.#hold = o.hold
     this.#signal = o.signal
+    this.#schemas = o.schemas
   }
 
   make(spec: LaneSpec): Lane {
     const key = keyOf(spec)
     const transactionalId = laneTransactionalId(this.#options.link, key)
     const { topic, partition } = spec.target
+    const { opened } = this.#link
+    if (opened) this.#schemas?.begin(opened.state)
+    const schemas = this.#schemas?.ofLane(spec.source)
     const lane: Lane = new Lane({
       key,
       source: spec.source,
       target: spec.target,
       host: this.#host,
       limits: this.limits(spec),
-      work: this.#work(spec, () => lane),
+      work: this.#work(spec, () => lane, schemas),
       transactionalId,
       transactions: transactionCalls(this.#target, { transactionalId, topic, partition }),
       hold: this.#hold,
@@ -89,13 +97,13 @@ export class LaneFactory {
 
   /** The configs of the lane's topics have changed. True when its plan has changed with them. */
   reconfigure(lane: Lane, spec: LaneSpec): boolean {
-    const work = this.#work(spec, () => lane)
+    const work = this.#work(spec, () => lane, lane.work.schemas)
     const changed = work.plan.digest !== lane.work.plan.digest
     lane.reconfigure({ limits: this.limits(spec), work })
     return changed
   }
 
-  #work(spec: LaneSpec, lane: () => Lane): LaneWork {
+  #work(spec: LaneSpec, lane: () => Lane, schemas: LaneSchemas | undefined): LaneWork {
     const { isolation, forward, onRecordError, onGap } = this.#options
     const transform = this.#options.transform(spec.source.topic)
     return {
@@ -106,21 +114,25 @@ export class LaneFactory {
         compacted: spec.compacted,
         routed: spec.routed === true,
         onRecordError,
-        onGap
+        onGap,
+        rewritesSchemaIds: schemas !== undefined && this.#schemas?.rewrites,
+        dropsWithoutSchema: schemas !== undefined && this.#schemas?.drops
       }),
       isolation,
       onRecordError,
       onGap,
       classify: id => this.#link.session.provenance.classify(id),
-      ...(transform ? { transform: this.#transform(transform, spec, lane) } : {})
+      ...(transform ? { transform: this.#transform(transform, spec, lane, schemas) } : {}),
+      ...(schemas ? { schemas } : {})
     }
   }
 
   #transform(
     transform: Transform,
     spec: LaneSpec,
-    lane: () => Lane
-  ): (segments: Segment[]) => Promise<TransformedPlan> {
+    lane: () => Lane,
+    schemas: LaneSchemas | undefined
+  ): (segments: Segment[], seenAt: number) => Promise<TransformedPlan> {
     const planner = new LaneTransform({
       transform,
       source: spec.source,
@@ -139,8 +151,9 @@ export class LaneFactory {
       },
       limits: { maxBatchBytes: this.limits(spec).maxBatchBytes }
     })
-    return async segments => {
-      const plan = await planner.plan(segments, { signal: this.#signal })
+    return async (segments, seenAt) => {
+      const admit = schemas?.records(segments, seenAt)
+      const plan = await planner.plan(segments, { signal: this.#signal, admit })
       // Before this lane passes the offsets at which they begin: behind them nobody would look for their records.
       await this.#routes.open(spec, plan.newRoutes)
       return plan

@@ -22,6 +22,10 @@ export interface PlanFacts {
   routed: boolean
   onRecordError: RecordErrorPolicy
   onGap: 'continue' | 'stop-partition'
+  /** What the records say depends on the map of schema ids. */
+  rewritesSchemaIds?: boolean | undefined
+  /** A record whose schema does not come in time is left out. */
+  dropsWithoutSchema?: boolean | undefined
 }
 
 /** Everything besides the source log that decides which offset gets which ordinal. */
@@ -34,6 +38,15 @@ export function lanePlan(facts: PlanFacts): LanePlan {
 }
 
 function whyExclusive(facts: PlanFacts): string | undefined {
+  const why = [
+    whyRecordsDiffer(facts),
+    facts.rewritesSchemaIds === true ? 'schema ids are rewritten' : undefined,
+    facts.dropsWithoutSchema === true ? 'records may be left out for want of a schema (schemas.onTimeout)' : undefined
+  ].filter(reason => reason !== undefined)
+  return why.length === 0 ? undefined : why.join('; ')
+}
+
+function whyRecordsDiffer(facts: PlanFacts): string | undefined {
   if (facts.routed) return 'a transform routes records of several source partitions to this target partition'
   if (facts.transformed) return 'a transform decides which records are copied'
   if (facts.compacted) return 'the source topic is compacted'

@@ -27,6 +27,7 @@ import type { LinkBinding, LinkSession } from './link-session.js'
 import { MetadataFeed } from './metadata-feed.js'
 import type { ResolvedMirrorOptions } from './options.js'
 import { BeatOwnership, type Ownership } from './ownership.js'
+import type { MirrorSchemas } from './schemas/mirror-schemas.js'
 import { SourceDoctor } from './source-doctor.js'
 
 const STARTS_AT_ONCE = 32
@@ -50,6 +51,7 @@ export interface LaneManagerOptions {
   ensureTarget(topic: string, source: LaneTopic): Promise<TargetFacts>
   /** Whether the user has paused the topic. */
   isPaused(topic: string): boolean
+  schemas?: MirrorSchemas | undefined
   events: LaneManagerEvents
 }
 
@@ -126,7 +128,8 @@ export class LaneManager implements LaneHost {
       host: this,
       routes,
       hold: (bytes, frame) => this.#router.budget.hold(bytes, frame),
-      signal: this.#abort.signal
+      signal: this.#abort.signal,
+      schemas: o.schemas
     })
     this.set = new LaneSet(routes, {
       make: spec => factory.make(spec),
@@ -142,7 +145,7 @@ export class LaneManager implements LaneHost {
         return this.#session.state.lanes
       }
     })
-    this.#checkpoints = new CheckpointWriter({ lanes: this.lanes, link })
+    this.#checkpoints = new CheckpointWriter({ target, lanes: this.lanes, link })
     this.#care = new LaneCare({
       source,
       lanes: this.lanes,
@@ -191,12 +194,11 @@ export class LaneManager implements LaneHost {
     this.#care.stop()
     this.abort()
     await Promise.all([this.#router.stopFetching(), this.#launcher.ended()])
-    const deadline = Date.now() + timeoutMs
+    const deadline = performance.now() + timeoutMs
     const busy = () => [...this.lanes.values()].some(lane => lane.active && !lane.needsRecovery && !lane.drained)
-    while (busy() && Date.now() < deadline) await new Promise(resolve => setTimeout(resolve, 5))
-    await this.writeCheckpoints().catch((error: unknown) =>
-      this.#o.logger.warn({ error }, 'the last checkpoints could not be written')
-    )
+    while (busy() && performance.now() < deadline) await new Promise(resolve => setTimeout(resolve, 5))
+    const last = timeoutMs > 0 ? this.#checkpoints.writeLast() : this.writeCheckpoints()
+    await last.catch((error: unknown) => this.#o.logger.warn({ error }, 'the last checkpoints could not be written'))
     await this.beats.stop()
     this.#router.stopAppending()
     for (const lane of this.lanes.values()) if (lane.state !== 'failed') lane.stop()

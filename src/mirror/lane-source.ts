@@ -1,26 +1,23 @@
-import { TwinlogError, toTwinlogError } from '../errors.js'
+import { type TwinlogError, toTwinlogError } from '../errors.js'
 import type { FrameLease } from '../kafka/frame-pool.js'
 import type { FetchedPartition } from '../kafka/requests/fetch.js'
 import type { Gap } from '../lineage/gap-table.js'
 import type { LaneEpoch } from '../lineage/sequence.js'
-import { carve } from '../records/carve.js'
-import { isCodecLoaded, loadCodec } from '../records/compression.js'
-import { neededCodecs, planBatches } from '../records/plan.js'
 import { readSegments } from '../records/segments.js'
 import type { Segment } from '../records/types.js'
 import type { LaneBuffer, Send } from './lane-buffer.js'
 import { gapsNotWritten, judgeFetchError, sourceDiverged } from './lane-errors.js'
 import type { LaneLimits, LaneTopic } from './lane-types.js'
-import type { LaneWork, TransformedPlan } from './lane-work.js'
-import { hasHoles, leaveOut, unclassified } from './source-filter.js'
+import type { TransformedPlan } from './lane-work.js'
+import { isDamage, type LogRead, type PlannerHost, ReadPlanner } from './read-planner.js'
+import type { SchemaHold } from './schemas/schema-hold.js'
 
 /** What the source side needs of its lane. */
-export interface SourceSideHost {
+export interface SourceSideHost extends PlannerHost {
   buffer(): LaneBuffer | undefined
   epoch(): LaneEpoch | undefined
   /** False from an error until the lane has recovered. */
   copies(): boolean
-  work(): LaneWork
   /** Where the source ends now. */
   fetched(ends: { highWatermark: bigint; lastStableOffset: bigint }): void
   observe(): void
@@ -31,18 +28,11 @@ export interface SourceSideHost {
   sourceOutOfRange(): void
   /** The source lost its end and goes on with another history from here. */
   sourceTruncated(at: bigint, error: TwinlogError): void
-  /** The log has holes that no transaction explains: true when the lane may plan around them as it is. */
-  mayHaveHoles(): Promise<boolean>
-  /** A damaged batch: whether its records may be left out, or the lane must stop there. */
-  damaged(batch: DataSegment, error: TwinlogError): Promise<'drop' | 'stop'>
   fail(error: TwinlogError): void
   /** What was planned goes out first. */
   failWhenDrained(error: TwinlogError): void
   failSoft(error: TwinlogError): void
 }
-
-type DataSegment = Extract<Segment, { kind: 'data' }>
-type Planned = Pick<TransformedPlan, 'batches' | 'next' | 'stopped'>
 
 const DONE = Promise.resolve()
 
@@ -50,22 +40,23 @@ const DONE = Promise.resolve()
 export class LaneSource {
   readonly #key: string
   readonly #source: LaneTopic
-  limits: LaneLimits
+  readonly #planner: ReadPlanner
   readonly #host: SourceSideHost
-  /** Source offsets that are left out: their records cannot be copied, and the policy is to go on. */
-  readonly #drops = new Set<bigint>()
-  /** Source offsets that no batch reaches over: on the way to a record that the target refuses. */
-  readonly #cuts = new Set<bigint>()
   #leaderEpoch = -1
   /** Of the lane's life: what was read before a recovery must not be planned behind it. */
   #generation = 0
   #busy = false
+  #held: { hold: SchemaHold; end: () => void } | undefined
 
   constructor(o: { key: string; source: LaneTopic; limits: LaneLimits; host: SourceSideHost }) {
     this.#key = o.key
     this.#source = o.source
-    this.limits = o.limits
     this.#host = o.host
+    this.#planner = new ReadPlanner(o)
+  }
+
+  set limits(limits: LaneLimits) {
+    this.#planner.limits = limits
   }
 
   /** Of the last record that was read. */
@@ -78,30 +69,48 @@ export class LaneSource {
     return this.#busy
   }
 
+  /** A record waits for its schema: what follows is fetched once it is there. */
+  get holds(): boolean {
+    return this.#held !== undefined
+  }
+
+  /** The state that this is for the lane. */
+  get waits(): { state: 'waiting'; why: string } | undefined {
+    return this.#held && { state: 'waiting', why: this.#held.hold.why }
+  }
+
+  /** Whatever the lane waited for: it begins anew, or ends. */
+  letGo(): void {
+    this.#held?.end()
+    this.#held = undefined
+  }
+
   /** `leaderEpoch` is given when the lane begins at what the state says, not at what is in memory. */
   beginAt(leaderEpoch?: number): void {
     this.#generation += 1
     this.#busy = false
+    this.letGo()
+    this.#host.work().schemas?.restarted()
     if (leaderEpoch !== undefined) this.#leaderEpoch = leaderEpoch
   }
 
   drop(offsets: Iterable<bigint>): void {
-    for (const offset of offsets) this.#drops.add(offset)
+    this.#planner.drop(offsets)
   }
 
   cut(offset: bigint): void {
-    this.#cuts.add(offset)
+    this.#planner.cut(offset)
   }
 
   forgetDrops(): void {
-    this.#drops.clear()
+    this.#planner.forgetDrops()
   }
 
   /** Segments of a fetched answer, or undefined when it held an error or nothing; then it has been dealt with. */
   read(result: FetchedPartition, asked: bigint): Segment[] | undefined {
     const buffer = this.#host.buffer()
     // An answer to an older question must not be read: after a recovery it could hide a gap.
-    if (!this.#host.copies() || this.#busy || !buffer || asked !== buffer.position) return undefined
+    if (!this.#host.copies() || this.#busy || this.#held || !buffer || asked !== buffer.position) return undefined
     if (result.errorCode !== 0) {
       this.#fetchFailed(result, buffer.position)
       return undefined
@@ -128,10 +137,13 @@ export class LaneSource {
 
   /** Plans what was read, at once where nothing has to be waited for. Never rejects: what goes wrong is the lane's own trouble. */
   ingest(segments: Segment[], frame: FrameLease | undefined): Promise<void> {
-    if (segments.length === 0 || this.#busy) return DONE
+    if (segments.length === 0 || this.#busy || this.#held) return DONE
+    const generation = this.#generation
+    const read: LogRead = { segments, at: performance.now(), counts: () => generation === this.#generation }
     try {
-      if (!this.#mustWait(segments)) {
-        this.#add(planBatches(this.#carved(segments), this.limits), segments, frame)
+      const planned = this.#planner.now(read)
+      if (planned) {
+        this.#add(planned, segments, frame)
         return DONE
       }
     } catch (error) {
@@ -141,78 +153,28 @@ export class LaneSource {
       }
     }
     this.#busy = true
-    const generation = this.#generation
-    return this.#ingest(segments, frame, generation)
+    return this.#planner
+      .later(read)
+      .then(planned => {
+        if (planned && read.counts()) this.#add(planned, segments, frame)
+      })
       .catch((error: unknown) => {
         // A transform that was cut short by stop() is no failure of the lane.
-        if (generation === this.#generation && (error as TwinlogError).code !== 'TWINLOG_ABORTED') this.#failed(error)
+        if (read.counts() && (error as TwinlogError).code !== 'TWINLOG_ABORTED') this.#failed(error)
       })
       .finally(() => {
-        if (generation !== this.#generation) return
+        if (!read.counts()) return
         this.#busy = false
         this.#host.kick()
       })
   }
 
-  /** Codecs are loaded, ids are known and the log has no holes nearly always. */
-  #mustWait(segments: Segment[]): boolean {
-    const { transform, classify } = this.#host.work()
-    return (
-      transform !== undefined ||
-      hasHoles(segments) ||
-      unclassified(segments, classify).length > 0 ||
-      neededCodecs(segments, this.limits).some(codec => !isCodecLoaded(codec))
-    )
-  }
-
-  async #ingest(segments: Segment[], frame: FrameLease | undefined, generation: number): Promise<void> {
-    const { classify } = this.#host.work()
-    if (hasHoles(segments) && !(await this.#host.mayHaveHoles())) return
-    await Promise.all(unclassified(segments, classify).map(async id => classify(id)))
-    for (const codec of neededCodecs(segments)) if (!isCodecLoaded(codec)) await loadCodec(codec)
-    for (;;) {
-      const carved = this.#carved(segments)
-      const planned = await this.#planOrDamage(carved)
-      if (generation !== this.#generation) return
-      if ('batches' in planned) return this.#add(planned, segments, frame)
-      const { batch, error } = planned
-      if ((await this.#host.damaged(batch, error)) === 'stop') {
-        const before = await this.#planOrDamage(carved.filter(segment => segment.to <= batch.from))
-        if (generation !== this.#generation || !('batches' in before)) return
-        return this.#add({ ...before, stopped: { offset: batch.from, error } }, segments, frame)
-      }
-      for (let offset = batch.from; offset < batch.to; offset++) this.#drops.add(offset)
-    }
-  }
-
-  async #planOrDamage(segments: Segment[]): Promise<Planned | { batch: DataSegment; error: TwinlogError }> {
-    const { transform } = this.#host.work()
-    const [first] = segments
-    if (!first) return { batches: [], next: this.#host.buffer()?.position ?? 0n }
-    try {
-      return transform ? await transform(segments) : planBatches(segments, this.limits)
-    } catch (error) {
-      const batch = isDamage(error) ? batchAt(segments, error.offset) : undefined
-      if (!batch || !isDamage(error)) throw error
-      const { code, message, offset } = error
-      const { topic, partition } = this.#source
-      return { batch, error: new TwinlogError(code, message, { topic, partition, offset, cause: error }) }
-    }
-  }
-
-  /** What is left of the segments once other links' records and those that cannot be copied are out. */
-  #carved(segments: Segment[]): Segment[] {
-    const own = leaveOut(segments, this.#host.work().classify)
-    return this.#drops.size + this.#cuts.size === 0 ? own : carve(own, { drops: this.#drops, cuts: this.#cuts })
-  }
-
-  #add(plan: Planned, segments: Segment[], frame: FrameLease | undefined): void {
+  #add(plan: TransformedPlan, segments: Segment[], frame: FrameLease | undefined): void {
     const buffer = this.#host.buffer()
     const epoch = this.#host.epoch()
     if (!this.#host.copies() || !buffer || !epoch || segments[0]?.from !== buffer.position) return
     const { sends, gaps } = buffer.add(plan.batches, plan.next, frame)
-    for (const set of [this.#drops, this.#cuts])
-      for (const offset of set) if (offset < buffer.reached) set.delete(offset)
+    this.#planner.passed(buffer.reached)
     if (gaps.length > 0) {
       const waiting = sends.filter(send => !send.durable)
       this.#writeAhead(epoch, gaps, waiting)
@@ -220,7 +182,22 @@ export class LaneSource {
     this.#host.markDirty()
     this.#host.observe()
     if (sends.length > 0) this.#host.kick()
-    if (plan.stopped) this.#host.failWhenDrained(plan.stopped.error)
+    if (plan.held) this.#hold(plan.held)
+    else if (plan.stopped) this.#host.failWhenDrained(plan.stopped.error)
+  }
+
+  /** Nothing is fetched until then: memory is for the others. */
+  #hold(hold: SchemaHold): void {
+    const end = hold.begin({
+      released: () => {
+        this.#held = undefined
+        this.#host.observe()
+        this.#host.kick()
+      },
+      changed: () => this.#host.observe()
+    })
+    this.#held = { hold, end }
+    this.#host.observe()
   }
 
   #writeAhead(epoch: LaneEpoch, gaps: Gap[], waiting: Send[]): void {
@@ -253,16 +230,4 @@ export class LaneSource {
     else if (verdict.action === 'ask-bounds') this.#host.sourceOutOfRange()
     else this.#host.fail(verdict.error)
   }
-}
-
-const isDamage = (error: unknown): error is TwinlogError & { offset: bigint } =>
-  error instanceof Error &&
-  (error as TwinlogError).code === 'TWINLOG_CORRUPT_BATCH' &&
-  (error as TwinlogError).offset !== undefined
-
-function batchAt(segments: readonly Segment[], offset: bigint): DataSegment | undefined {
-  for (const segment of segments)
-    if (segment.kind === 'data' && segment.batch.baseOffset <= offset && offset < segment.batch.nextOffset)
-      return segment
-  return undefined
 }

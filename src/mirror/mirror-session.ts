@@ -9,6 +9,7 @@ import { LaneManager } from './lane-manager.js'
 import { type LaneTopic, shareIdOf } from './lane-types.js'
 import { LinkBinding, renewProducerId } from './link-session.js'
 import type { ResolvedMirrorOptions } from './options.js'
+import { MirrorSchemas } from './schemas/mirror-schemas.js'
 import { Sharing } from './sharing.js'
 
 const STOP_TIMEOUT_MS = 10_000
@@ -37,6 +38,7 @@ export class MirrorSession {
   readonly #host: SessionHost
   readonly #discovery: Discovery
   readonly #sharing: Sharing | undefined
+  readonly #schemas: MirrorSchemas | undefined
   readonly #timers: NodeJS.Timeout[] = []
   #groups: GroupSync | undefined
   #rounds: Promise<void> = Promise.resolve()
@@ -50,7 +52,18 @@ export class MirrorSession {
     this.source = new ClusterClient(options.source, { logger })
     this.target = new ClusterClient(options.target, { logger })
     const { source, target } = this
-    this.binding = new LinkBinding({ source, target, link: options.link, logger, forward: options.forward })
+    const warn = (message: string) => host.warn(message)
+    this.binding = new LinkBinding({ source, target, link: options.link, logger, forward: options.forward, warn })
+    this.#schemas =
+      options.schemas &&
+      new MirrorSchemas({
+        options: options.schemas,
+        logger,
+        events: {
+          missing: event => host.emit('schema:missing', event),
+          warning: message => host.warn(message)
+        }
+      })
     this.lanes = new LaneManager({
       source,
       target,
@@ -60,6 +73,7 @@ export class MirrorSession {
       ownership: (lane, owner) => this.#sharing?.refusal(lane, owner),
       ensureTarget: (topic, from) => this.#ensureTarget(topic, from),
       isPaused: topic => host.isPaused(topic),
+      schemas: this.#schemas,
       events: {
         stateChanged: (lane, from, to) => host.laneChanged(lane, from, to),
         lost: (lane, error) => {
@@ -165,6 +179,7 @@ export class MirrorSession {
       ?.leave()
       .catch((error: unknown) => this.#logger.info({ error }, 'the group was not left in order'))
     await this.lanes.stop(STOP_TIMEOUT_MS)
+    this.#schemas?.end()
     await Promise.all([this.source.close(), this.target.close()])
   }
 
@@ -174,6 +189,7 @@ export class MirrorSession {
     for (const timer of this.#timers) clearInterval(timer)
     this.lanes.abort()
     await this.lanes.stop(0).catch(() => undefined)
+    this.#schemas?.end()
     await this.#sharing?.leave().catch(() => undefined)
     this.source.destroy()
     this.target.destroy()

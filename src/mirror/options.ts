@@ -13,6 +13,7 @@ import {
   assertTopicName
 } from '../util/options.js'
 import type { Selector } from '../util/selector.js'
+import { resolveSchemas, type ResolvedSchemas, type SchemasOptions } from './schemas/options.js'
 import { assertStart, type StartOption } from './start-position.js'
 import type { Transform } from './transform-types.js'
 
@@ -65,6 +66,11 @@ export interface MirrorOptions {
   limits?: LimitOptions | undefined
   /** Which records that links wrote on the source are sent on: none (mesh), or all but the target's own (chains). @defaultValue 'local' */
   forward?: 'local' | 'all-but-target' | undefined
+  /**
+   * No record before its schema: records of the chosen topics wait until the target's registry has what they name, and where ids differ
+   * between the registries they are rewritten. See docs/transforms.md. Confluent: Schema Linking.
+   */
+  schemas?: SchemasOptions | undefined
   /** Fetches from replicas in this rack where the source's brokers offer it. Java: `client.rack`. */
   rackId?: string | undefined
   /** Create missing topics on the target with the source's partition count and configs. MM2 always does. @defaultValue true */
@@ -111,6 +117,7 @@ export interface ResolvedMirrorOptions {
   workers: false | { group: string; required: boolean }
   limits: ResolvedLimits
   forward: 'local' | 'all-but-target'
+  schemas?: ResolvedSchemas | undefined
   rackId: string | undefined
   createTopics: false | { replicationFactor: number | undefined; configs: Record<string, string> }
   syncGroups: boolean
@@ -137,13 +144,14 @@ const KNOWN = [
   'workers',
   'limits',
   'forward',
+  'schemas',
   'rackId',
   'createTopics',
   'syncGroups',
   'discoveryIntervalMs',
   'logger'
 ] as const
-const PLANNED = ['naming', 'guarantee', 'offsets', 'syncConfigs', 'syncAcls', 'heartbeats', 'mm2', 'schemas'] as const
+const PLANNED = ['naming', 'guarantee', 'offsets', 'syncConfigs', 'syncAcls', 'heartbeats', 'mm2'] as const
 
 export function resolveMirrorOptions(options: MirrorOptions): ResolvedMirrorOptions {
   assertObject('mirror', options)
@@ -177,6 +185,7 @@ export function resolveMirrorOptions(options: MirrorOptions): ResolvedMirrorOpti
   assertPositiveInteger('mirror.transformTimeoutMs', transformTimeoutMs)
   if (options.rackId !== undefined && (typeof options.rackId !== 'string' || options.rackId.length === 0))
     throw new InvalidOptionError('mirror.rackId', 'must be a rack name, as broker.rack of the source brokers')
+  const onRecordError = resolveRecordErrorPolicy(options.onRecordError ?? 'stop-partition')
   return {
     source: options.source,
     target: options.target,
@@ -186,11 +195,12 @@ export function resolveMirrorOptions(options: MirrorOptions): ResolvedMirrorOpti
     isolation,
     transform: resolveTransform(options.transform),
     transformTimeoutMs,
-    onRecordError: resolveRecordErrorPolicy(options.onRecordError ?? 'stop-partition'),
+    onRecordError,
     onGap,
     workers: resolveWorkers(options.workers, link),
     limits: resolveLimits(options.limits ?? {}),
     forward,
+    schemas: resolveSchemas(options.schemas, onRecordError),
     rackId: options.rackId,
     createTopics: resolveCreateTopics(options.createTopics ?? true),
     syncGroups: options.syncGroups ?? true,

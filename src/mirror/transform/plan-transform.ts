@@ -1,5 +1,6 @@
 import { TwinlogError } from '../../errors.js'
 import type { Segment } from '../../records/types.js'
+import type { AdmitRecords } from '../schemas/lane-schemas.js'
 import type { Transform } from '../transform-types.js'
 import type { OutputRoute } from './mirror-record.js'
 import { type RouteTarget, RouteTable } from './routes.js'
@@ -44,7 +45,10 @@ export class LaneTransform {
   }
 
   /** One call at a time. The bytes of the segments must stay as they are until it resolves. */
-  async plan(segments: readonly Segment[], { signal }: { signal: AbortSignal }): Promise<TransformPlan> {
+  async plan(
+    segments: readonly Segment[],
+    { signal, admit }: { signal: AbortSignal; admit?: AdmitRecords | undefined }
+  ): Promise<TransformPlan> {
     const { transform, source, timeoutMs, onError, limits } = this.#o
     const newRoutes = new Map<string, NewRoute>()
     const judge = (to: RouteTarget, offset: bigint) => {
@@ -64,6 +68,7 @@ export class LaneTransform {
       timeoutMs,
       signal,
       onError,
+      admit,
       ...limits
     })
     return { ...planned, newRoutes: [...newRoutes.values()] }

@@ -5,6 +5,8 @@ import { decodeRecords } from '../../records/decode.js'
 import { neededCodecs } from '../../records/plan.js'
 import type { DecodedRecord, PlannedBatch, Segment } from '../../records/types.js'
 import { abortable } from '../../util/abortable.js'
+import type { AdmitRecords, RecordObstacle } from '../schemas/lane-schemas.js'
+import type { SchemaHold } from '../schemas/schema-hold.js'
 import type { Transform } from '../transform-types.js'
 import { TransformCaller, type TransformOutcome } from './call-transform.js'
 import { type OutputRoute, TransformInput, type TransformOutput } from './mirror-record.js'
@@ -37,6 +39,8 @@ export interface TransformRunOptions {
   signal: AbortSignal
   /** Called in source order. */
   onError: (failure: RecordFailure) => Promise<'drop' | 'stop'>
+  /** Asked for all outputs of a record that are the lane's, before they are placed. */
+  admit?: AdmitRecords | undefined
   maxBatchBytes: number
   /** Source batches are put together until the outputs have this size. @defaultValue 512 KiB */
   preferredBatchBytes?: number | undefined
@@ -48,6 +52,8 @@ export interface TransformedSegments {
   next: bigint
   /** Where `onError` said stop: nothing from here on is planned. */
   stopped?: { offset: bigint; error: TwinlogError } | undefined
+  /** Where a record waits for its schema: nothing from there on is planned. */
+  held?: SchemaHold | undefined
   /** Source records that `onError` dropped. */
   dropped: number
 }
@@ -88,6 +94,7 @@ class TransformRun {
   /** Calls whose turn has not come, oldest first. Empty as long as the transform is synchronous. */
   #calls: Call[] = []
   #stopped: TransformedSegments['stopped']
+  #held: SchemaHold | undefined
   #dropped = 0
   #next: bigint
   #turnBegan = 0
@@ -111,8 +118,8 @@ class TransformRun {
       await this.#settle(0)
       this.#assertGoingOn()
       this.#out.flush()
-      const next = this.#stopped?.offset ?? this.#next
-      return { batches: this.#out.batches, next, stopped: this.#stopped, dropped: this.#dropped }
+      const next = this.#stopped?.offset ?? this.#held?.from ?? this.#next
+      return { batches: this.#out.batches, next, stopped: this.#stopped, held: this.#held, dropped: this.#dropped }
     } finally {
       signal.removeEventListener('abort', onAbort)
       // Whatever ended the run: nobody waits for these any more.
@@ -140,17 +147,17 @@ class TransformRun {
         if (!(error instanceof TwinlogError) || error.code !== 'TWINLOG_CORRUPT_BATCH') throw error
         batch = undefined
         await this.#settle(0)
-        if (this.#stopped === undefined) await this.#damaged(segment, error)
+        if (!this.#over) await this.#damaged(segment, error)
       }
       if (batch !== undefined) await this.#records(batch, segment.from, segment.to)
-      if (this.#stopped !== undefined) return
+      if (this.#over) return
     }
   }
 
   async #records(batch: OpenBatch, from: bigint, to: bigint): Promise<void> {
     for (const [index, record] of batch.records.entries()) {
       if (record.offset < from) continue
-      if (record.offset >= to || this.#stopped !== undefined) return
+      if (record.offset >= to || this.#over) return
       const input = new TransformInput(record)
       const call = { input, batch, index, outcome: this.#caller.call(input) }
       if (this.#calls.length === 0 && !(call.outcome instanceof Promise)) {
@@ -166,7 +173,7 @@ class TransformRun {
 
   /** Handles the oldest calls until no more than `left` of them wait. */
   async #settle(left: number): Promise<void> {
-    while (this.#calls.length > left && this.#stopped === undefined) {
+    while (this.#calls.length > left && !this.#over) {
       const call = this.#calls.shift() as Call
       const outcome = await call.outcome
       this.#assertGoingOn()
@@ -220,6 +227,30 @@ class TransformRun {
   }
 
   #place(call: Call, kept: DecodedRecord[]): Promise<void> | undefined {
+    const obstacle = kept.length === 0 ? undefined : this.#o.admit?.(kept, call.input.offset)
+    if (obstacle === undefined) return this.#add(call, kept)
+    return obstacle instanceof Promise ? this.#placeLater(call, kept, obstacle) : this.#keepBack(call, obstacle)
+  }
+
+  async #placeLater(call: Call, kept: DecodedRecord[], pending: Promise<RecordObstacle | undefined>): Promise<void> {
+    const obstacle = await abortable(pending, this.#o.signal)
+    this.#turnBegan = performance.now()
+    if (obstacle === undefined) await this.#add(call, kept)
+    else await this.#keepBack(call, obstacle)
+  }
+
+  async #keepBack(call: Call, obstacle: RecordObstacle): Promise<void> {
+    if (obstacle.kind === 'hold') this.#held = obstacle.held
+    else if (obstacle.kind === 'drop') await this.#fail(call, obstacle.error)
+    else this.#stopped = { offset: call.input.offset, error: obstacle.error }
+  }
+
+  /** Nothing more is planned. */
+  get #over(): boolean {
+    return this.#stopped !== undefined || this.#held !== undefined
+  }
+
+  #add(call: Call, kept: DecodedRecord[]): Promise<void> | undefined {
     const { input, batch } = call
     if (kept.length === 0 || this.#out.add(input.offset, kept, batch.origin)) return undefined
     const { topic, partition } = this.#o.source

@@ -46,6 +46,24 @@ describe('the state of a link', () => {
     expect(keys()).toEqual(['start'])
   })
 
+  it('remembers what schema ids are called on the target: the last word counts, and later readers learn all at once', async () => {
+    const state = await open()
+    await state.writeSchemaIds([
+      { sourceId: 7, targetId: 12 },
+      { sourceId: 8, targetId: 13 }
+    ])
+    await state.writeSchemaIds([{ sourceId: 7, targetId: 15 }])
+    const ids = [
+      [7, 15],
+      [8, 13]
+    ]
+    expect([...state.schemaIds]).toEqual(ids)
+    const late = await open()
+    await late.refresh()
+    expect([...late.schemaIds]).toEqual(ids)
+    expect(keys()).toEqual(['schema/7', 'schema/8', 'schema/7'])
+  })
+
   it('announces an identity to one owner only', async () => {
     const state = await open()
     const { key } = await state.decideBirth(LANE, birth())

@@ -54,7 +54,8 @@ const key: fc.Arbitrary<StateKey> = fc.oneof(
     },
     { noNullPrototype: true }
   ),
-  fc.record({ kind: fc.constant('group' as const), groupId: fc.string() }, { noNullPrototype: true })
+  fc.record({ kind: fc.constant('group' as const), groupId: fc.string() }, { noNullPrototype: true }),
+  fc.record({ kind: fc.constant('schema' as const), sourceId: fc.nat() }, { noNullPrototype: true })
 )
 
 describe('state keys', () => {
@@ -87,6 +88,7 @@ describe('state keys', () => {
     expect(formatKey({ kind: 'era', lane: id, ordinal: 99n, identity })).toBe('lane/AAAA.3.BBBB.4/era/99/12/3')
     expect(formatKey({ kind: 'start' })).toBe('start')
     expect(formatKey({ kind: 'group', groupId: 'a/b' })).toBe('group/a/b')
+    expect(formatKey({ kind: 'schema', sourceId: 4711 })).toBe('schema/4711')
   })
 
   it.each([
@@ -107,6 +109,9 @@ describe('state keys', () => {
     'lane/x/epoch/1/',
     'lane/x/birth/more',
     'links',
+    'schema',
+    'schema/x',
+    'schema/1/2',
     'room/x/birth'
   ])('of a kind that is not known here (%s) are left alone', text => {
     expect(parseKey(text)).toBeUndefined()
@@ -117,6 +122,7 @@ describe('state keys', () => {
     expect(at('link')).toBe(0)
     expect(at('producer')).toBe(0)
     expect(at('start')).toBe(0)
+    expect(at('schema/4711')).toBe(0)
     const pinned = [
       'lane/a.0.b.0/birth',
       'lane/a.1.b.1/birth',
