@@ -52,6 +52,8 @@ export class BrokerConnection {
   #throttledUntil = 0
   #authenticating = false
   #authenticationDue = false
+  /** Whose session this is. */
+  #identity: string | undefined
   #closing = false
   #error: TwinlogError | undefined
   #throttleTimer: NodeJS.Timeout | undefined
@@ -68,7 +70,7 @@ export class BrokerConnection {
     options.signal?.addEventListener('abort', onAbort, { once: true })
     try {
       await connection.#negotiate()
-      if (options.settings.sasl !== undefined) await connection.#authenticate()
+      await connection.#authenticate()
       return connection
     } catch (error) {
       connection.destroy()
@@ -295,8 +297,9 @@ export class BrokerConnection {
       this.destroy(this.#failure('TWINLOG_TIMEOUT', `authentication took longer than ${timeoutMs} ms`))
     }, timeoutMs)
     try {
-      const session = await authenticate(this, this.#settings, this.#versions, sendNow, this.#logger)
+      const session = await authenticate(this, this.#settings, this.#versions, sendNow, this.#logger, this.#identity)
       if (this.#error !== undefined) throw this.#error
+      this.#identity = session.identity
       if (session.lifetimeMs !== undefined) this.#scheduleReauthentication(session.lifetimeMs, startedAt)
     } finally {
       clearTimeout(timer)

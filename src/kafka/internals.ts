@@ -16,9 +16,22 @@ export interface KafkajsRequestQueue {
   destroy(): void
 }
 
+/** network/connection.js */
+interface KafkajsConnection {
+  requestQueue: KafkajsRequestQueue
+  /** kafkajs keeps its authentication provider in it. */
+  sasl: object | null
+  /** How long before its end a session is renewed. */
+  reauthenticationThreshold: number
+  /** A Long of milliseconds; 0: for ever. */
+  sessionLifetime: { toString(): string }
+}
+
 /** network/connectionPool.js: two connections a broker. */
 export interface KafkajsConnectionPool {
-  pool: { requestQueue: KafkajsRequestQueue }[]
+  pool: KafkajsConnection[]
+  /** Only looked at for whether there is any. */
+  sasl?: object | null
 }
 
 /** cluster/index.js */
@@ -83,6 +96,44 @@ export function cureIdleTimer(queue: KafkajsRequestQueue): void {
 export function cureIdleTimers(pool: KafkajsConnectionPool): void {
   if (!Array.isArray(pool.pool)) throw changed('ConnectionPool.pool')
   for (const connection of pool.pool) cureIdleTimer(connection.requestQueue)
+}
+
+const AUTHENTICATE = 'private:Connection:authenticate'
+
+/**
+ * kafkajs uses the credentials that it was made with for ever; these connections take those of the moment, each time they authenticate.
+ * `sasl` answers a new object each time.
+ */
+export function renewCredentials(pool: KafkajsConnectionPool, sasl: () => object | undefined, ever: GoodOnce): void {
+  if (!Array.isArray(pool.pool)) throw changed('ConnectionPool.pool')
+  for (const connection of pool.pool) {
+    const symbol = Object.getOwnPropertySymbols(connection).find(({ description }) => description === AUTHENTICATE)
+    const holder = connection as unknown as Record<symbol, unknown>
+    const authenticate = symbol === undefined ? undefined : holder[symbol]
+    const { reauthenticationThreshold } = connection
+    if (symbol === undefined || typeof authenticate !== 'function') throw changed(`Connection[${AUTHENTICATE}]`)
+    if (typeof reauthenticationThreshold !== 'number') throw changed('Connection.reauthenticationThreshold')
+    holder[symbol] = async () => {
+      try {
+        connection.sasl = pool.sasl = sasl() ?? null
+        await (authenticate as () => Promise<void>)()
+        ever.good = true
+        // A session shorter than the threshold would be renewed with every request, and brokers refuse that within a second.
+        const lifetimeMs = Number(connection.sessionLifetime)
+        if (lifetimeMs > 0) connection.reauthenticationThreshold = Math.min(reauthenticationThreshold, lifetimeMs * 0.2)
+      } catch (error) {
+        // A consumer of kafkajs ends for good when it is refused. Credentials that were good before are being replaced: it tries again.
+        if (ever.good && error instanceof Error && error.name === 'KafkaJSSASLAuthenticationError')
+          (error as { retriable?: boolean }).retriable = true
+        throw error
+      }
+    }
+  }
+}
+
+/** Whether the cluster has let us in before. */
+interface GoodOnce {
+  good: boolean
 }
 
 function changed(what: string): TwinlogError {

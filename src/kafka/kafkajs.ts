@@ -4,7 +4,15 @@ import createDefaultSocketFactory from 'kafkajs/src/network/socketFactory.js'
 import { TwinlogError } from '../errors.js'
 import type { Logger } from '../logger.js'
 import { bootstrapAddresses } from './addresses.js'
-import { cureIdleTimers, interceptClusters, interceptPools, type KafkajsCluster } from './internals.js'
+import {
+  cureIdleTimers,
+  interceptClusters,
+  interceptPools,
+  type KafkajsCluster,
+  type KafkajsConnectionPool,
+  renewCredentials
+} from './internals.js'
+import { tlsOptions } from './settings.js'
 import type { ClusterConfig } from './types.js'
 
 export interface CreateKafkaOptions {
@@ -20,15 +28,29 @@ export interface KafkaHandle {
   destroySockets: (o?: { refuseNew?: boolean | undefined }) => void
 }
 
-/** A kafkajs client of the user's config whose connections do not burn CPU while idle and can be cut all at once. */
+/**
+ * A kafkajs client of the user's config whose connections do not burn CPU while idle, can be cut all at once, and read `ssl` and `sasl` anew:
+ * kafkajs itself keeps what it was made with.
+ */
 export function createKafka(config: ClusterConfig, o: CreateKafkaOptions = {}): KafkaHandle {
   const { alias, schemaRegistry: _schemaRegistry, ...kafkaConfig } = config
-  const sockets = new TrackedSockets(alias, config.socketFactory ?? createDefaultSocketFactory())
+  const create = config.socketFactory ?? createDefaultSocketFactory()
+  const sockets = new TrackedSockets(alias, args => {
+    // kafkajs types it as always there; undefined is plaintext.
+    const ssl = tlsOptions(config) as typeof args.ssl
+    return create({ ...args, ssl })
+  })
+  const credentials = () => config.sasl && { ...config.sasl }
+  const everGood = { good: false }
+  const prepare = (pool: KafkajsConnectionPool) => {
+    cureIdleTimers(pool)
+    renewCredentials(pool, credentials, everGood)
+  }
   const kafka = new kafkajs.Kafka({
     ...loggingOf(kafkaConfig, o.logger),
     ...kafkaConfig,
     // kafkajs keeps its authentication provider in the object that it is given.
-    ...(kafkaConfig.sasl === undefined ? {} : { sasl: { ...kafkaConfig.sasl } }),
+    ...(kafkaConfig.sasl && { sasl: { ...kafkaConfig.sasl } }),
     socketFactory: sockets.factory
   })
   interceptClusters(kafka, cluster => {
@@ -37,7 +59,7 @@ export function createKafka(config: ClusterConfig, o: CreateKafkaOptions = {}): 
       const addresses = await bootstrapAddresses(config)
       return addresses[turn++ % addresses.length] as { host: string; port: number }
     }
-    interceptPools(cluster, chooseSeed, cureIdleTimers)
+    interceptPools(cluster, chooseSeed, prepare)
     o.onCluster?.(cluster)
   })
   return { kafka, destroySockets: options => sockets.destroy(options?.refuseNew ?? false) }

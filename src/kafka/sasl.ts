@@ -7,6 +7,8 @@ import type { VersionRange } from './requests/api-versions.js'
 import type { ConnectionSettings } from './settings.js'
 import type { ApiRequest } from './types.js'
 
+type Sasl = NonNullable<ConnectionSettings['sasl']>
+
 const SASL_HANDSHAKE = 17
 const SASL_AUTHENTICATE = 36
 
@@ -14,33 +16,45 @@ const SASL_AUTHENTICATE = 36
 export type SendNow = <T>(request: ApiRequest<T>) => Promise<T>
 
 export interface SaslSession {
+  /** Mechanism and user. */
+  identity: string | undefined
   /** How long the broker keeps this session (KIP-368); undefined: for ever. */
   lifetimeMs: number | undefined
 }
 
-/** Authenticates through kafkajs's authenticators, so that every mechanism and custom provider of kafkajs works here too. */
+/**
+ * Authenticates through kafkajs's authenticators, so that every mechanism and custom provider of kafkajs works here too. `before`: whose session it
+ * is that is renewed; brokers let nobody else go on with a connection.
+ */
 export async function authenticate(
   address: Address,
   settings: ConnectionSettings,
   versions: ReadonlyMap<number, VersionRange>,
   sendNow: SendNow,
-  logger: Logger
+  logger: Logger,
+  before?: string
 ): Promise<SaslSession> {
-  const sasl = settings.sasl
-  if (sasl === undefined) return { lifetimeMs: undefined }
+  const sasl = credentials(address, settings)
+  const identity = sasl && [sasl.mechanism, 'username' in sasl ? sasl.username : ''].join(' ')
+  if (before !== undefined && identity !== before) throw replaced(address, settings)
+  if (sasl === undefined) return { identity, lifetimeMs: undefined }
   // A provider of kafkajs buries the cause of a failure; a broken connection must not look like a wrong password.
   let transportError: Error | undefined
+  let refusal: unknown
   const connection: SaslConnection = {
     ...address,
-    // kafkajs keeps its provider in this object: the user's own config must not be written to, nor providers be shared.
-    sasl: { ...sasl },
+    sasl,
     async send({ request, response }) {
       const body = (await request.encode()).buffer
       const reply = await sendNow(rawRequest(request, body)).catch((error: unknown) => {
         transportError = error instanceof Error ? error : new Error(String(error))
         throw transportError
       })
-      return response.parse(await response.decode(reply))
+      const answer = await response.decode(reply)
+      return response.parse(answer).catch((error: unknown) => {
+        refusal = error
+        throw error
+      })
     },
     sendAuthRequest() {
       transportError = unsupported(address, settings)
@@ -52,30 +66,57 @@ export async function authenticate(
     const authenticator = new SASLAuthenticator(connection, saslLogger(logger), kafkajsVersions(versions), true)
     await authenticator.authenticate()
     const lifetimeMs = Number(authenticator.sessionLifetime)
-    return { lifetimeMs: lifetimeMs > 0 ? lifetimeMs : undefined }
+    return { identity, lifetimeMs: lifetimeMs > 0 ? lifetimeMs : undefined }
   } catch (error) {
-    throw transportError ?? refused(address, settings, error)
+    throw transportError ?? (refusal === undefined ? providerFailed : refused)(address, settings, sasl, error)
   }
+}
+
+/**
+ * The credentials of this moment, in an object of their own: kafkajs keeps its provider in it, and the user's config must not be
+ * written to, nor providers be shared.
+ */
+function credentials(address: Address, settings: ConnectionSettings): Sasl | undefined {
+  try {
+    const { sasl } = settings
+    return sasl && { ...sasl }
+  } catch (error) {
+    const message = `${settings.alias}: broker ${formatAddress(address)}: the sasl option cannot be read: ${textOf(error)}`
+    throw new TwinlogError('TWINLOG_UNAUTHORIZED', message, { cluster: settings.alias, retriable: true, cause: error })
+  }
+}
+
+/** Nothing was refused: no token could be had, or there is nothing in the option to authenticate with. */
+function providerFailed(address: Address, settings: ConnectionSettings, sasl: Sasl, error: unknown): TwinlogError {
+  const own = 'authenticationProvider' in sasl || 'oauthBearerProvider' in sasl
+  const what = own ? "the sasl option's provider failed" : 'the sasl option cannot be used'
+  const message = `${settings.alias}: broker ${formatAddress(address)}: SASL ${sasl.mechanism.toUpperCase()}: ${what}: ${textOf(error)}`
+  return new TwinlogError('TWINLOG_UNAUTHORIZED', message, { cluster: settings.alias, retriable: own, cause: error })
+}
+
+function replaced(address: Address, settings: ConnectionSettings): TwinlogError {
+  const message = `${settings.alias}: broker ${formatAddress(address)}: the sasl option names another user or mechanism now; the connection is replaced`
+  return new TwinlogError('TWINLOG_UNREACHABLE', message, { cluster: settings.alias, retriable: true })
 }
 
 // The state of this connection is wrong, not the credentials: another connection will do.
 const ILLEGAL_SASL_STATE = 34
 
-function refused(address: Address, settings: ConnectionSettings, error: unknown): TwinlogError {
+function refused(address: Address, settings: ConnectionSettings, sasl: Sasl, error: unknown): TwinlogError {
   if (error instanceof Error && 'code' in error && error.code === ILLEGAL_SASL_STATE) {
     const message = `${settings.alias}: broker ${formatAddress(address)} did not expect SASL now: ${error.message}`
     return new TwinlogError('TWINLOG_UNREACHABLE', message, { cluster: settings.alias, retriable: true, cause: error })
   }
-  const sasl = settings.sasl
-  const user = sasl !== undefined && 'username' in sasl ? ` for user "${String(sasl.username)}"` : ''
-  const mechanism = sasl?.mechanism.toUpperCase() ?? ''
-  const reason = error instanceof Error ? error.message : String(error)
+  const user = 'username' in sasl ? ` for user "${String(sasl.username)}"` : ''
+  const mechanism = sasl.mechanism.toUpperCase()
   return new TwinlogError(
     'TWINLOG_UNAUTHORIZED',
-    `${settings.alias}: broker ${formatAddress(address)} refused SASL ${mechanism}${user}: ${reason}; check the sasl option of this cluster`,
+    `${settings.alias}: broker ${formatAddress(address)} refused SASL ${mechanism}${user}: ${textOf(error)}; check the sasl option of this cluster`,
     { cluster: settings.alias, cause: error }
   )
 }
+
+const textOf = (error: unknown) => (error instanceof Error ? error.message : String(error))
 
 function unsupported(address: Address, settings: ConnectionSettings): TwinlogError {
   return new TwinlogError(

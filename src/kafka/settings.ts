@@ -6,8 +6,9 @@ import type { ClusterConfig } from './types.js'
 export interface ConnectionSettings {
   alias: string
   clientId: string
-  ssl: ConnectionOptions | undefined
-  sasl: NonNullable<ClusterConfig['sasl']> | undefined
+  /** Read from the config each time, as `sasl` is: certificates and passwords are replaced while we run. @throws what a getter of the user throws */
+  readonly ssl: ConnectionOptions | undefined
+  readonly sasl: NonNullable<ClusterConfig['sasl']> | undefined
   /** Undefined: kafkajs's own way to connect. */
   socketFactory: ISocketFactory | undefined
   connectionTimeoutMs: number
@@ -29,8 +30,12 @@ export function connectionSettings(config: ClusterConfig): ConnectionSettings {
   return {
     alias: config.alias,
     clientId: config.clientId ?? 'twinlog',
-    ssl: typeof config.ssl === 'object' ? config.ssl : config.ssl === true ? {} : undefined,
-    sasl: config.sasl,
+    get ssl() {
+      return tlsOptions(config)
+    },
+    get sasl() {
+      return config.sasl ?? undefined
+    },
     socketFactory: config.socketFactory,
     connectionTimeoutMs,
     handshakeTimeoutMs: Math.max(2 * connectionTimeoutMs, SHORTEST_HANDSHAKE_TIMEOUT_MS),
@@ -39,4 +44,10 @@ export function connectionSettings(config: ClusterConfig): ConnectionSettings {
     requestTimeoutMs,
     controlTimeoutMs: Math.min(requestTimeoutMs, LONGEST_CONTROL_TIMEOUT_MS)
   }
+}
+
+/** The config's `ssl` of this moment. */
+export function tlsOptions({ ssl }: Pick<ClusterConfig, 'ssl'>): ConnectionOptions | undefined {
+  if (typeof ssl === 'object') return ssl ?? undefined
+  return ssl === true ? {} : undefined
 }

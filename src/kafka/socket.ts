@@ -63,28 +63,33 @@ export function openSocket(
       return
     }
     signal?.addEventListener('abort', onAbort, { once: true })
+    let ssl: NonNullable<ConnectionSettings['ssl']>
     try {
       // kafkajs types `ssl` as always there, but passes undefined for plaintext, and factories rely on that.
-      const ssl = settings.ssl as NonNullable<ConnectionSettings['ssl']>
+      ssl = settings.ssl as typeof ssl
+    } catch (error) {
+      fail(`cannot be reached: the ssl option cannot be read: ${textOf(error)}`, error)
+      return
+    }
+    try {
       // A factory may call back before it returns.
-      socket = factoryOf(settings, inlet)({ ...address, ssl, onConnect: () => process.nextTick(settle) })
+      socket = factoryOf(settings, ssl, inlet)({ ...address, ssl, onConnect: () => process.nextTick(settle) })
       socket.on('error', onError)
       socket.on('close', onClose)
       socket.setKeepAlive?.(true, KEEP_ALIVE_DELAY_MS)
       // Pipelined small requests would otherwise wait for the acknowledgement of the one before.
       socket.setNoDelay?.(true)
     } catch (error) {
-      fail(
-        `cannot be reached: the socket factory failed: ${error instanceof Error ? error.message : String(error)}`,
-        error
-      )
+      // Where there is no factory of the user's it is the certificate or the key that nothing can be made of.
+      const what = settings.socketFactory === undefined ? 'the ssl option cannot be used' : 'the socket factory failed'
+      fail(`cannot be reached: ${what}: ${textOf(error)}`, error)
     }
   })
 }
 
-function factoryOf(settings: ConnectionSettings, inlet: Inlet): ISocketFactory {
+function factoryOf(settings: ConnectionSettings, ssl: ConnectionSettings['ssl'], inlet: Inlet): ISocketFactory {
   if (settings.socketFactory !== undefined) return settings.socketFactory
-  if (settings.ssl !== undefined) return createDefaultSocketFactory()
+  if (ssl !== undefined) return createDefaultSocketFactory()
   const onread = {
     buffer: () => inlet.space(),
     callback: (bytes: number) => {
@@ -94,6 +99,8 @@ function factoryOf(settings: ConnectionSettings, inlet: Inlet): ISocketFactory {
   }
   return ({ host, port, onConnect }) => connect({ host, port, onread }, onConnect)
 }
+
+const textOf = (error: unknown) => (error instanceof Error ? error.message : String(error))
 
 function isCertificateError(error: NodeJS.ErrnoException): boolean {
   return /^(CERT_|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO_|ERR_TLS_|ERR_SSL_.*CERTIFICATE|HOSTNAME_MISMATCH)/.test(

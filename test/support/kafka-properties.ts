@@ -22,6 +22,7 @@ interface LayoutOptions {
   listeners?: ListenerOptions[] | undefined
   advertised?: ((brokerIndex: number, port: number, listener: string) => Address | Promise<Address>) | undefined
   authorizer?: boolean | undefined
+  racks?: readonly string[] | undefined
   properties?: Record<string, string | number | boolean> | undefined
 }
 
@@ -82,6 +83,7 @@ export async function layOut(options: LayoutOptions): Promise<Layout> {
         'process.roles': apart ? 'broker' : 'broker,controller',
         'node.id': String(index + 1),
         'inter.broker.listener.name': 'INTERNAL',
+        ...(options.racks?.[index] !== undefined && { 'broker.rack': options.racks[index] }),
         listeners: [...listeners, ...(apart ? [] : [`CONTROLLER://127.0.0.1:${controllerPort}`])].join(','),
         'advertised.listeners': [`INTERNAL://127.0.0.1:${internal}`, ...told].join(','),
         ...Object.fromEntries(extra.flatMap(listener => Object.entries(listenerProperties(listener)))),

@@ -25,6 +25,8 @@ export interface KafkaOptions {
    * others a listener with SASL, and ACLs by `oracle.acl`.
    */
   authorizer?: boolean | undefined
+  /** `broker.rack` of each broker. */
+  racks?: readonly string[] | undefined
   /** Broker properties, over the defaults. */
   properties?: Record<string, string | number | boolean> | undefined
   /** Heap of each broker. Default 384, 512 with `jvm: 'throughput'`. */

@@ -119,6 +119,8 @@ export interface OracleOperations {
   }): Promise<void>
   /** Needs a cluster with `authorizer: true`. Resolves when the controller knows; the brokers follow within milliseconds. */
   acl(o: AclChange): Promise<void>
+  /** Gives a user another SCRAM password, for both mechanisms. Resolves when the controller knows; the brokers follow within milliseconds. */
+  scram(o: { cluster: OracleCluster; user: string; password: string }): Promise<void>
   /** Producers that the broker remembers in a partition (DescribeProducers). */
   producers(o: OnTopic & { partition: number }): Promise<ProducerState[]>
   /** Ends every open transaction of a partition, hanging ones too. */

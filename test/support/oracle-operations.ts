@@ -37,6 +37,7 @@ export function oracleOperations(call: Call, on: On): OracleOperations {
     },
     quota: options => call('quota', on(options)),
     acl: options => call('acl', on(options)),
+    scram: options => call('scram', on(options)),
     producers: async options => {
       const answer = await call<{ producerId: number; epoch: number; lastSequence: number; openSince: number }[]>(
         'producers',

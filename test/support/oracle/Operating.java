@@ -21,7 +21,10 @@ import org.apache.kafka.clients.admin.NewPartitions;
 import org.apache.kafka.clients.admin.OffsetSpec;
 import org.apache.kafka.clients.admin.ProducerState;
 import org.apache.kafka.clients.admin.RecordsToDelete;
+import org.apache.kafka.clients.admin.ScramCredentialInfo;
+import org.apache.kafka.clients.admin.ScramMechanism;
 import org.apache.kafka.clients.admin.TopicDescription;
+import org.apache.kafka.clients.admin.UserScramCredentialUpsertion;
 import org.apache.kafka.common.ElectionType;
 import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.TopicPartitionInfo;
@@ -53,6 +56,7 @@ final class Operating {
             case "describeTopic" -> admin -> describeTopic(admin, params);
             case "quota" -> admin -> quota(admin, params);
             case "acl" -> admin -> acl(admin, params);
+            case "scram" -> admin -> scram(admin, params);
             case "producers" -> admin -> producers(admin, params);
             case "abortTransaction" -> admin -> abortTransaction(admin, params);
             default -> throw new IllegalArgumentException("no such method: " + method);
@@ -177,6 +181,16 @@ final class Operating {
             AclOperation.fromString(operation.asText()), AclPermissionType.fromString(params.path("permission").asText("allow"))))));
         if (params.get("change").asText().equals("add")) admin.createAcls(bindings).all().get();
         else admin.deleteAcls(bindings.stream().map(AclBinding::toFilter).toList()).all().get();
+        return Oracle.JSON.nullNode();
+    }
+
+    private static JsonNode scram(Admin admin, JsonNode params) throws Exception {
+        // One mechanism at a time: a user may be named once in a request.
+        for (ScramMechanism mechanism : List.of(ScramMechanism.SCRAM_SHA_256, ScramMechanism.SCRAM_SHA_512)) {
+            ScramCredentialInfo info = new ScramCredentialInfo(mechanism, 4096);
+            admin.alterUserScramCredentials(List.of(
+                new UserScramCredentialUpsertion(params.get("user").asText(), info, params.get("password").asText()))).all().get();
+        }
         return Oracle.JSON.nullNode();
     }
 
