@@ -25,7 +25,7 @@ export async function caughtUp(
   session: MirrorSession,
   o: { isolation: Isolation; timeoutMs: number | undefined; signal: AbortSignal | undefined }
 ): Promise<Watermarks> {
-  const deadline = o.timeoutMs === undefined ? Number.POSITIVE_INFINITY : Date.now() + o.timeoutMs
+  const deadline = o.timeoutMs === undefined ? Number.POSITIVE_INFINITY : performance.now() + o.timeoutMs
   // A control connection that was cut says nothing about the copy.
   await retry(() => session.discover(), { retries: DISCOVERY_RETRIES, signal: o.signal })
   const at = new Date()
@@ -63,7 +63,7 @@ export async function caughtUp(
       else if (session.lanes.set.knows(goal.spec) || isElsewhere(session, goal.spec)) still.push(goal)
     }
     open = still
-    if (open[0] && Date.now() > deadline) throw notCaughtUp(session, open[0])
+    if (open[0] && performance.now() > deadline) throw notCaughtUp(session, open[0])
     const onlyElsewhere = open.every(({ spec }) => !session.lanes.lanes.has(keyOf(spec)))
     if (open.length > 0) await sleep(onlyElsewhere ? ELSEWHERE_POLL_MS : POLL_MS)
   }

@@ -126,8 +126,9 @@ export class DeadLetters {
     signal: AbortSignal | undefined
   ): Promise<void> {
     const records = encodeBatch({ records: [{ ...content, offset: 0n, timestamp: BigInt(Date.now()) }] })
-    const deadline = Date.now() + GIVE_UP_MS
-    const shouldRetry = (error: Error) => error instanceof TwinlogError && error.retriable && Date.now() < deadline
+    const deadline = performance.now() + GIVE_UP_MS
+    const shouldRetry = (error: Error) =>
+      error instanceof TwinlogError && error.retriable && performance.now() < deadline
     const attempt = async (number: number) => {
       if (number > 1) {
         await this.#target.metadata({ topics: [this.#topic] }).catch(() => undefined)

@@ -15,8 +15,8 @@ export class LaneCare {
   readonly #start: (lane: Lane) => void
   readonly #logger: Logger
   readonly #timer: NodeJS.Timeout
-  #standbyAt = 0
-  #holdersAt = 0
+  #standbyAt = Number.NEGATIVE_INFINITY
+  #holdersAt = Number.NEGATIVE_INFINITY
   #asking = false
 
   constructor(o: {
@@ -38,7 +38,7 @@ export class LaneCare {
   }
 
   #round(): void {
-    const now = Date.now()
+    const now = performance.now()
     const standby = now - this.#standbyAt >= STANDBY_MS
     if (standby) this.#standbyAt = now
     const held: Lane[] = []
@@ -47,7 +47,7 @@ export class LaneCare {
         lane.retry()
         this.#start(lane)
       } else if (standby && lane.standsBy) this.#start(lane)
-      else if (lane.needsRenewal(now)) lane.replan()
+      else if (lane.needsRenewal(Date.now())) lane.replan()
       else if (lane.heldAt !== undefined) held.push(lane)
     }
     if (held.length > 0 && now - this.#holdersAt >= HOLDERS_MS && !this.#asking) {

@@ -79,7 +79,7 @@ export class LaneLauncher {
   async #startUntilSettled(lane: Lane, onBlocked: () => void): Promise<void> {
     const stayBackMs = lane.stayBackMs()
     if (stayBackMs > 0) await sleep(stayBackMs, undefined, { signal: this.#abort.signal }).catch(() => undefined)
-    const since = Date.now()
+    const since = performance.now()
     let last: TwinlogError | undefined
     let plan = lane.work.plan.digest
     const blocked = () => {
@@ -98,7 +98,7 @@ export class LaneLauncher {
       } catch (error) {
         if (error instanceof TwinlogError && error.retriable) {
           last = error
-          if (Date.now() - since > BLOCKED_MS) blocked()
+          if (performance.now() - since > BLOCKED_MS) blocked()
         }
         throw error
       }

@@ -27,6 +27,7 @@ export class LaneLife {
   #standsBy = false
   /** Since the last progress. */
   #failures = 0
+  /** By the monotonic clock. */
   #retryAtMs = Number.POSITIVE_INFINITY
 
   constructor(host: LaneLifeHost) {
@@ -103,7 +104,7 @@ export class LaneLife {
     this.#needsRecovery = true
     this.#recovering = false
     this.#failures += 1
-    this.#retryAtMs = Date.now() + retryPauseMs(this.#failures)
+    this.#retryAtMs = performance.now() + retryPauseMs(this.#failures)
     this.#host.drop()
     this.moveTo('failed', error.message)
   }

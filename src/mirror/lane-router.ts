@@ -95,7 +95,7 @@ export class LaneRouter<L extends EngineLane = Lane> {
     const leader = this.#target.leaderOf(lane.target.topic, lane.target.partition)
     if (!leader || leader.nodeId < 0 || !this.placeSource(lane)) return false
     const place = this.#placeOf(lane)
-    const slot = place.slowUntil > Date.now() ? SLOW_SLOT : place.slot
+    const slot = place.slowUntil > performance.now() ? SLOW_SLOT : place.slot
     const appender = this.#appender(leader.nodeId, slot)
     if (place.appender !== appender) place.appender?.remove(lane)
     place.appender = appender
@@ -107,8 +107,8 @@ export class LaneRouter<L extends EngineLane = Lane> {
   placeSource(lane: L): boolean {
     const leader = this.#source.leaderOf(lane.source.topic, lane.source.partition)
     if (!leader || leader.nodeId < 0) return false
-    const near = this.#near.of(lane, leader.nodeId, Date.now())
-    this.#fetchFrom(lane, near ?? leader.nodeId, near === undefined && this.#near.mayAsk(lane, Date.now()))
+    const near = this.#near.of(lane, leader.nodeId)
+    this.#fetchFrom(lane, near ?? leader.nodeId, near === undefined && this.#near.mayAsk(lane))
     return true
   }
 
@@ -200,7 +200,7 @@ export class LaneRouter<L extends EngineLane = Lane> {
         events: {
           throttled: throttleMs => this.#onThrottled({ role: 'target', nodeId, throttleMs }),
           slow: lane => {
-            this.#placeOf(lane as L).slowUntil = Date.now() + SLOW_FOR_MS
+            this.#placeOf(lane as L).slowUntil = performance.now() + SLOW_FOR_MS
           }
         }
       })
@@ -226,13 +226,13 @@ export class LaneRouter<L extends EngineLane = Lane> {
       return true
     }
     if (failed || result.preferredReadReplica < 0 || result.preferredReadReplica === nodeId) return false
-    this.#near.follow(lane, result.preferredReadReplica, Date.now(), () => void this.placeSource(lane))
+    this.#near.follow(lane, result.preferredReadReplica, performance.now(), () => void this.placeSource(lane))
     return this.placeSource(lane)
   }
 
   #backToLeader(lane: L): void {
     this.#logger.debug({ lane: lane.key }, 'a replica nearby cannot serve the lane, reading from the leader')
-    this.#near.refuse(lane, Date.now(), () => void this.placeSource(lane))
+    this.#near.refuse(lane, performance.now(), () => void this.placeSource(lane))
     this.placeSource(lane)
   }
 }

@@ -239,9 +239,9 @@ export class LaneSet {
     if (this.#releasing.has(lane)) return
     this.#releasing.add(lane)
     lane.pause()
-    const deadline = Date.now() + RELEASE_MS
+    const deadline = performance.now() + RELEASE_MS
     const busy = () => this.#releasing.has(lane) && lane.state === 'paused' && !lane.needsRecovery && !lane.drained
-    while (busy() && Date.now() < deadline) await new Promise(resolve => setTimeout(resolve, RELEASE_POLL_MS))
+    while (busy() && performance.now() < deadline) await new Promise(resolve => setTimeout(resolve, RELEASE_POLL_MS))
     await this.#host.writeCheckpoints().catch(() => undefined)
     if (!this.#releasing.has(lane)) return
     lane.stop('another process copies it now')

@@ -25,6 +25,8 @@ export class LaneTaker {
   readonly #process: string
   readonly #announce: () => Promise<void>
   readonly #logger: Logger
+  /** Lanes whose place could not be known when they were fenced last: they are looked at first, as each fence uses up an epoch. */
+  readonly #lost = new WeakSet<Lane>()
 
   constructor(o: {
     target: ClusterClient
@@ -47,6 +49,7 @@ export class LaneTaker {
   /** `ownId`: under a producer id of the lane's own. Answers the state with our identity as the current one. */
   async takeOver(lane: Lane, before: LaneState, ownId: boolean): Promise<LaneState> {
     const { state } = this.#link.session
+    if (this.#lost.has(lane)) await this.#endOf(lane, before)
     if (ownId && !before.epochs.some(epoch => epoch.own === true)) before = await this.#announceOwn(lane, before)
     for (let round = 1; ; round++) {
       const known = new Set(before.epochs.map(nameOf))
@@ -59,13 +62,7 @@ export class LaneTaker {
         if (round >= ROUNDS) throw contested(lane)
         return this.takeOver(lane, fenced, own)
       }
-      const end = await laneEndOf({
-        target: this.#target,
-        state: fenced,
-        topic: lane.target.topic,
-        partition: lane.target.partition,
-        rescan: lane.troubles.targetWasLost
-      })
+      const end = await this.#endOf(lane, fenced)
       const { plan } = lane.work
       const alone = ownId || plan.exclusive !== undefined || fenced.currentPlan !== plan.digest
       const entry = {
@@ -95,6 +92,19 @@ export class LaneTaker {
       }
       if (round >= ROUNDS) throw contested(lane)
       before = after
+    }
+  }
+
+  async #endOf(lane: Lane, state: LaneState): ReturnType<typeof laneEndOf> {
+    const { topic, partition } = lane.target
+    try {
+      const rescan = lane.troubles.targetWasLost
+      const end = await laneEndOf({ target: this.#target, state, topic, partition, rescan })
+      this.#lost.delete(lane)
+      return end
+    } catch (error) {
+      if (error instanceof TwinlogError && error.code === 'TWINLOG_POSITION_UNKNOWN') this.#lost.add(lane)
+      throw error
     }
   }
 

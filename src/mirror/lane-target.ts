@@ -2,6 +2,7 @@ import { TwinlogError, toTwinlogError } from '../errors.js'
 import type { ProducedPartition } from '../kafka/requests/produce.js'
 import { type LaneEpoch, sequenceOf } from '../lineage/sequence.js'
 import { stampBatch } from '../records/stamp.js'
+import { type Clocks, clocks } from '../util/clocks.js'
 import type { LaneBuffer, Send } from './lane-buffer.js'
 import {
   judgeProduceError,
@@ -98,6 +99,10 @@ export class LaneTarget {
     return this.#seenTo > this.#end ? this.#seenTo : this.#end
   }
 
+  sawTo(offset: bigint): void {
+    if (offset > this.#seenTo) this.#seenTo = offset
+  }
+
   get inTransaction(): boolean {
     return this.#transaction.state !== 'closed'
   }
@@ -114,7 +119,7 @@ export class LaneTarget {
     this.#maxInFlight = 1
     this.#transaction.reset()
     this.#answers.clear()
-    this.#contact.asked(Date.now())
+    this.#contact.asked(clocks())
   }
 
   /** The lane has stopped. True when a transaction was open: what became of it only a new epoch can tell. */
@@ -125,7 +130,7 @@ export class LaneTarget {
 
   /** How long to stay back before the next attempt. */
   stayBackMs(): number {
-    return this.#races.pauseMs(Date.now())
+    return this.#races.pauseMs(performance.now())
   }
 
   connectionChanged(): void {
@@ -134,9 +139,9 @@ export class LaneTarget {
 
   /** The next batch that may go out now. Looking is what opens and closes transactions. */
   peek(): Send | undefined {
-    const now = Date.now()
     const buffer = this.#host.buffer()
     if (!buffer) return undefined
+    const now = clocks()
     const send = buffer.peek(this.#contact.mayBeForgotten(now) ? 1 : this.#maxInFlight)
     if (!send) {
       this.#perhapsCommit(buffer, now)
@@ -192,9 +197,9 @@ export class LaneTarget {
     this.#same45.times = 0
     if (send.transactionalId !== undefined) {
       if (buffer.answered(send)) this.#answers.set(send, result)
-      this.#contact.acknowledged(Date.now(), Date.now())
+      this.#acknowledgedNow()
     } else if (buffer.settle(send, true)) this.#acknowledged(send, result)
-    this.#host.copied(repeated ? 0 : send.batch.count, send.batch.bytes.length, Date.now())
+    this.#host.copied(repeated ? 0 : send.batch.count, send.batch.bytes.length, performance.now())
     this.#host.observe()
     this.#host.kick()
   }
@@ -205,20 +210,20 @@ export class LaneTarget {
     else this.#host.failSoft(error)
   }
 
-  #isOld(send: Send, now: number): boolean {
+  #isOld(send: Send, now: Clocks): boolean {
     // With its own time stamps the target remembers a producer by the time of the append.
-    return !this.#limits.logAppendTime && this.#age.needsTransaction(Number(send.batch.maxTimestamp), now)
+    return !this.#limits.logAppendTime && this.#age.needsTransaction(Number(send.batch.maxTimestamp), now.wall)
   }
 
-  #peekOld(send: Send, buffer: LaneBuffer, now: number): Send | undefined {
+  #peekOld(send: Send, buffer: LaneBuffer, now: Clocks): Send | undefined {
     if (this.#host.epoch()?.own !== true) {
       if (buffer.unsettled === 0) this.#host.needsOwnId()
       return undefined
     }
-    if (this.#transaction.state === 'open' && !this.#transaction.full(now)) return send
+    if (this.#transaction.state === 'open' && !this.#transaction.full(now.monotonic)) return send
     if (buffer.unsettled > 0) return undefined
     if (this.#transaction.state === 'open') this.#transaction.commit()
-    else this.#transaction.open(now)
+    else this.#transaction.open(now.monotonic)
     return undefined
   }
 
@@ -229,9 +234,9 @@ export class LaneTarget {
     return undefined
   }
 
-  #perhapsCommit(buffer: LaneBuffer, now: number): void {
+  #perhapsCommit(buffer: LaneBuffer, now: Clocks): void {
     if (this.#transaction.state !== 'open' || buffer.unsettled > 0) return
-    if (this.#transaction.full(now)) return this.#transaction.commit()
+    if (this.#transaction.full(now.monotonic)) return this.#transaction.commit()
     this.#transaction.commitSoon(() => buffer.unsettled === 0)
   }
 
@@ -244,15 +249,20 @@ export class LaneTarget {
     // Its marker stands behind the last record.
     this.#seenTo = this.#end + 1n
     // The marker is the latest the broker knows of this producer, and it is of now.
-    this.#contact.acknowledged(Date.now(), Date.now())
+    this.#acknowledgedNow()
     this.#host.observe()
+  }
+
+  #acknowledgedNow(): void {
+    const now = clocks()
+    this.#contact.acknowledged(now.wall, now)
   }
 
   /** Next ordinal and target end move together: a checkpoint must never hold one of this moment and one of that. */
   #acknowledged(send: Send, result: ProducedPartition): void {
     this.#end = result.baseOffset + BigInt(send.batch.count)
-    const now = Date.now()
-    this.#contact.acknowledged(this.#limits.logAppendTime ? now : Number(send.batch.maxTimestamp), now)
+    const now = clocks()
+    this.#contact.acknowledged(this.#limits.logAppendTime ? now.wall : Number(send.batch.maxTimestamp), now)
     this.#host.markDirty()
   }
 
@@ -261,7 +271,7 @@ export class LaneTarget {
     if (verdict.action === 'refused') return this.#host.refused(send, verdict.error, result.badRecords)
     if (verdict.action === 'fail') return this.#host.fail(verdict.error)
     if (result.errorCode === OUT_OF_ORDER_SEQUENCE) {
-      this.#races.lost(Date.now())
+      this.#races.lost(performance.now())
       const next = buffer.acknowledgedNext
       const evidence = `${next}/${this.#end}`
       this.#same45 = { evidence, times: this.#same45.evidence === evidence ? this.#same45.times + 1 : 1 }

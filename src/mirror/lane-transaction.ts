@@ -44,7 +44,7 @@ export class LaneTransaction {
     return this.#state
   }
 
-  /** Nothing more may go into it. */
+  /** Nothing more may go into it. `now` by the monotonic clock, as in `open`. */
   full(now: number): boolean {
     return this.#bytes >= CHUNK_BYTES || now - this.#openedAtMs >= LONGEST_MS
   }
@@ -57,7 +57,7 @@ export class LaneTransaction {
     this.#openedAtMs = now
     this.#run(this.#calls.begin(epoch), () => {
       this.#state = 'open'
-      this.#openedAtMs = Date.now()
+      this.#openedAtMs = performance.now()
     })
   }
 

@@ -142,6 +142,7 @@ export class Lane {
       sourceTruncated: (at: bigint, error: TwinlogError) => this.troubles.sourceTruncated(at, error),
       mayHaveHoles: () => this.#host.mayHaveHoles(this),
       damaged: this.troubles.damaged.bind(this.troubles),
+      dropped: (record: DroppedRecord) => this.#host.dropped(this, record),
       needsOwnId: () => this.troubles.needsOwnId(),
       refused: this.troubles.refused.bind(this.troubles),
       settled: () => this.#life.settled(),
@@ -200,6 +201,12 @@ export class Lane {
     return this.#to.seenTo
   }
 
+  /** Up to here the target holds nothing of the lane behind its end: somebody has looked. */
+  sawTo(offset: bigint): void {
+    this.#to.sawTo(offset)
+    this.markDirty()
+  }
+
   /** Ordinal behind the last acknowledged record. */
   get acknowledgedNext(): bigint {
     return this.#buffer?.acknowledgedNext ?? 0n
@@ -247,7 +254,8 @@ export class Lane {
   }
 
   get wantsFetch(): boolean {
-    return this.#life.copies && !this.#from.busy && !this.#failWhenDrained && this.bytes < this.#limits.bufferBytes
+    const reads = this.#life.copies && !this.#from.busy && !this.#from.holds
+    return reads && !this.#failWhenDrained && this.bytes < this.#limits.bufferBytes
   }
 
   /** What is in memory goes on from this ordinal. */
@@ -426,7 +434,8 @@ export class Lane {
     this.#observe()
   }
 
-  status(now = Date.now()): LaneStatus {
+  /** `now` by the monotonic clock. */
+  status(now = performance.now()): LaneStatus {
     return this.#progress.status(this, this.#life.why, now)
   }
 
@@ -443,16 +452,17 @@ export class Lane {
   #drop(): void {
     if (this.#to.abandon()) this.troubles.broken = true
     this.#failWhenDrained = undefined
+    this.#from.letGo()
     this.#buffer?.drop()
   }
 
   #observe(): void {
-    const now = Date.now()
+    const now = performance.now()
     this.#progress.observe(this.reached, now)
     if (!this.#life.copies) return
     const failure = this.#failWhenDrained
     if (failure && this.drained) return this.fail(failure)
-    const next = this.#progress.next(this, now)
+    const next = this.#from.waits ?? this.#progress.next(this, now)
     if (next) this.#life.moveTo(next.state, next.why)
   }
 }

@@ -32,6 +32,8 @@ interface LinkEnds {
   link: string
   logger: Logger
   forward: Forward
+  /** Something that the user should know, and can change. */
+  warn?: ((message: string) => void) | undefined
 }
 
 /** The link's session, opened with the first lane: while there is nothing to copy, nothing is written. */
@@ -89,7 +91,8 @@ export class LinkBinding {
     const session = this.#session
     if (!session) return false
     const before = session.producerIdExpirationMs
-    session.producerIdExpirationMs = await producerIdExpiration(this.#ends.target)
+    // Unreadable now says nothing: what was read before still holds.
+    session.producerIdExpirationMs = (await producerIdExpiration(this.#ends.target)) ?? before
     return session.producerIdExpirationMs !== before
   }
 
@@ -145,7 +148,7 @@ async function openLinkSession(o: LinkEnds, provenance: Provenance) {
     registry,
     registration,
     producerId,
-    producerIdExpirationMs: await producerIdExpiration(o.target, o.logger),
+    producerIdExpirationMs: (await producerIdExpiration(o.target)) ?? assumedExpiration(o),
     provenance,
     existedAtCreation: (topicId: string, partition: number) =>
       partitionsAtCreation === undefined || partition < (partitionsAtCreation.get(topicId) ?? 0),
@@ -197,7 +200,8 @@ function boundElsewhere(link: string, boundTo: string, source: ClusterClient): T
   )
 }
 
-async function producerIdExpiration(target: ClusterClient, logger?: Logger): Promise<number> {
+/** Undefined: it cannot be read. */
+async function producerIdExpiration(target: ClusterClient): Promise<number | undefined> {
   const { brokers } = await target.metadata({ topics: [] })
   const name = String([...brokers.keys()][0] ?? 0)
   const keys = ['producer.id.expiration.ms']
@@ -206,12 +210,13 @@ async function producerIdExpiration(target: ClusterClient, logger?: Logger): Pro
     describeConfigsRequest({ resources: [{ type: 'broker', name, keys }] })
   )
   const value = answer.resources[0]?.configs.find(config => config.name === keys[0])?.value
-  if (!value) {
-    logger?.warn(
-      { cluster: target.alias },
-      `cannot read producer.id.expiration.ms of ${target.alias} (DescribeConfigs on the cluster is needed): Kafka's default of 24 h is assumed. ` +
-        'Where it is shorter, old records are not protected against a second mirror process'
-    )
-  }
-  return value ? Number(value) : DEFAULT_PRODUCER_ID_EXPIRATION_MS
+  return value ? Number(value) : undefined
+}
+
+function assumedExpiration({ target, warn }: LinkEnds): number {
+  warn?.(
+    `cannot read producer.id.expiration.ms of ${target.alias}: grant DescribeConfigs on the cluster there. Kafka's default of 24 h is assumed; ` +
+      'where it is shorter, old records are not protected against a second mirror process'
+  )
+  return DEFAULT_PRODUCER_ID_EXPIRATION_MS
 }

@@ -76,7 +76,7 @@ export class Mirror {
 
   /** A picture of this process's lanes now; immutable. */
   status(): MirrorStatus {
-    const now = Date.now()
+    const now = performance.now()
     const session = this.#session
     return new MirrorStatus({
       link: this.#options.link,

@@ -60,11 +60,11 @@ export class SourceDoctor {
   async isCompacted(lane: Lane): Promise<boolean> {
     const { topic } = lane.source
     const known = this.#policies.get(topic)
-    if (known && Date.now() - known.at < POLICY_CHECK_MS) return known.compacted
+    if (known && performance.now() - known.at < POLICY_CHECK_MS) return known.compacted
     const configs = await topicConfigs(this.#source, [topic])
     const policy = configs.get(topic)?.get('cleanup.policy')?.value ?? 'delete'
     const compacted = policy.split(',').some(name => name.trim() === 'compact')
-    this.#policies.set(topic, { at: Date.now(), compacted })
+    this.#policies.set(topic, { at: performance.now(), compacted })
     return compacted
   }
 

@@ -21,13 +21,13 @@ export function transactionCalls(
 ): TransactionCalls {
   const { transactionalId, topic, partition } = lane
   const until = async (what: string, ask: () => Promise<number>): Promise<void> => {
-    const deadline = Date.now() + PATIENCE_MS
+    const deadline = performance.now() + PATIENCE_MS
     for (let pauseMs = POLL_MS; ; pauseMs = Math.min(pauseMs * 2, LONGEST_POLL_MS)) {
       const code = await ask()
       if (code === 0) return
       if (COORDINATOR_AWAY.has(code)) target.forgetCoordinator({ transactionalId })
       else if (code !== CONCURRENT_TRANSACTIONS) throw failure(code, what)
-      if (Date.now() > deadline) throw failure(code, what)
+      if (performance.now() > deadline) throw failure(code, what)
       await sleep(pauseMs)
     }
   }

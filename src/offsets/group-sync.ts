@@ -76,7 +76,7 @@ export class GroupSync {
     await this.#running
   }
 
-  /** How long ago each group was last known to agree. */
+  /** How long ago each group was last known to agree; `now` by the monotonic clock. */
   freshness(now: number): { groupId: string; freshnessMs: number }[] {
     return [...this.#known]
       .filter(([, known]) => known.syncedAt > 0)
@@ -120,7 +120,7 @@ export class GroupSync {
   }
 
   async #sync(groupId: string, lanes: Set<string>, inUse: boolean): Promise<void> {
-    const now = Date.now()
+    const now = performance.now()
     const committed = (await committedOffsets(this.#source, groupId)).filter(position =>
       lanes.has(partitionKey(position))
     )

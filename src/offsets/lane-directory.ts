@@ -85,7 +85,7 @@ export class LaneDirectory {
     const birth = lane.birth
     if (!birth) return { kind: 'unknown', reason: 'state-lost' }
     const entry = this.#maps.get(lane.key)
-    const fresh = entry && Date.now() - entry.updatedAt < FRESH_MS && known(entry.map)
+    const fresh = entry && performance.now() - entry.updatedAt < FRESH_MS && known(entry.map)
     const map = fresh ? entry.map : await this.#update(state, lane)
     return { kind: 'lane', map, topic: birth.targetTopic, partition: birth.targetPartition }
   }
@@ -117,10 +117,10 @@ export class LaneDirectory {
 
   async #targetTopicId(topic: string): Promise<string | undefined> {
     const known = this.#topicIds.get(topic)
-    if (known && Date.now() - known.at < FRESH_MS) return known.id
+    if (known && performance.now() - known.at < FRESH_MS) return known.id
     const found = (await this.#cluster.metadata({ topics: [topic] })).topics.get(topic)
     const id = found?.errorCode === 0 ? found.topicId : undefined
-    this.#topicIds.set(topic, { id, at: Date.now() })
+    this.#topicIds.set(topic, { id, at: performance.now() })
     return id
   }
 
@@ -144,7 +144,7 @@ export class LaneDirectory {
     const fresh = (await state.refreshLane(lane.key)) ?? lane
     const map = entry?.map ?? (await LaneMap.open(log, fresh, bounds))
     if (entry) await map.update(fresh, bounds)
-    this.#maps.set(lane.key, { map, updatedAt: Date.now() })
+    this.#maps.set(lane.key, { map, updatedAt: performance.now() })
     return map
   }
 

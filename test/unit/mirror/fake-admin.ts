@@ -22,6 +22,8 @@ const BROKER_CONFIGS: Record<string, string> = {
 export class FakeAdmin extends FakeCluster {
   /** Configs set on topics. */
   readonly configs = new Map<string, Record<string, string>>()
+  /** Configs of the brokers. */
+  readonly brokerConfigs: Record<string, string> = {}
   /** Error codes that metadata, DescribeConfigs or CreateTopics answer for a topic. */
   readonly errors = new Map<string, { metadata?: number; configs?: number; create?: number }>()
   /** Configs that CreateTopics does not know: error 40. */
@@ -82,7 +84,7 @@ export class FakeAdmin extends FakeCluster {
 
   #describe({ type, name, keys }: Described) {
     const errorCode = this.errors.get(name)?.configs ?? (type === 2 && !this.topics.has(name) ? 3 : 0)
-    const own = type === 2 ? (this.configs.get(name) ?? {}) : {}
+    const own = type === 2 ? (this.configs.get(name) ?? {}) : this.brokerConfigs
     const all = { ...(type === 2 ? BROKER_CONFIGS : {}), ...own }
     const configs = Object.entries(all)
       .filter(([key]) => keys.length === 0 || keys.includes(key))

@@ -35,11 +35,26 @@ describe('the plan of a lane', () => {
     ['compacted', { compacted: true }],
     ['that may skip records', { onRecordError: 'skip' }],
     ['with dead letters', { onRecordError: { deadLetterTopic: 'dlq' } }],
-    ['that may go on behind a gap', { onGap: 'continue' }]
+    ['that may go on behind a gap', { onGap: 'continue' }],
+    ['whose schema ids are rewritten', { rewritesSchemaIds: true }],
+    ['that may leave out records without a schema', { dropsWithoutSchema: true }]
   ])('of a lane %s has one owner, and another digest than the plain one', (_name, facts) => {
     expect(plan(facts).exclusive).toEqual(expect.any(String))
     expect(plan(facts).digest).not.toBe(plan().digest)
     expect(plan(facts).digest).toHaveLength(22)
+  })
+})
+
+describe('why a lane has one owner', () => {
+  it('is told with the schemas, whatever else there is', () => {
+    expect(plan({ rewritesSchemaIds: true }).exclusive).toBe('schema ids are rewritten')
+    const all = { transformed: true, rewritesSchemaIds: true, dropsWithoutSchema: true }
+    expect(plan(all).exclusive).toBe(
+      'a transform decides which records are copied; schema ids are rewritten; records may be left out for want of a schema (schemas.onTimeout)'
+    )
+    // Links of before have the digest without them.
+    expect(plan({ rewritesSchemaIds: false, dropsWithoutSchema: false }).digest).toBe(plan().digest)
+    expect(plan({ compacted: true, rewritesSchemaIds: true }).digest).not.toBe(plan({ compacted: true }).digest)
   })
 })
 

@@ -128,12 +128,21 @@ class Bench {
 
 const sleep = (ms: number) => new Promise(resolve => setTimeout(resolve, ms))
 /** Lanes judge by the clock what is blocked; everything else goes on in real time. */
-const pass = (ms: number) => vi.setSystemTime(Date.now() + ms)
+const pass = (ms: number) => {
+  vi.setSystemTime(Date.now() + ms)
+  passed += ms
+}
+let passed = 0
+const monotonic = performance.now.bind(performance)
 
 let bench: Bench
-beforeEach(() => void vi.useFakeTimers({ toFake: ['Date'], now: Date.now() }))
+beforeEach(() => {
+  vi.useFakeTimers({ toFake: ['Date'], now: Date.now() })
+  vi.spyOn(performance, 'now').mockImplementation(() => monotonic() + passed)
+})
 afterEach(async () => {
   vi.useRealTimers()
+  vi.restoreAllMocks()
   for (const cluster of [bench.east, bench.west]) cluster.before = cluster.after = () => undefined
   await bench.manager.stop(100)
 })

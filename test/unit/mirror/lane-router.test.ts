@@ -177,7 +177,7 @@ describe('reading from a replica nearby', () => {
     expect(lost).toContain(1)
   })
 
-  it('is forgotten after five minutes, advice and refusal alike', () => {
+  it('advice is forgotten after five minutes, a first refusal after five seconds', () => {
     vi.useFakeTimers()
     try {
       const near = new NearReplicas()
@@ -185,20 +185,46 @@ describe('reading from a replica nearby', () => {
       const [lane, other] = [{}, {}]
       near.follow(lane, 1, Date.now(), () => ended.push('advice'))
       near.refuse(other, Date.now(), () => ended.push('refusal'))
-      expect([near.of(lane, 0, Date.now()), near.of(lane, 1, Date.now()), near.follows(lane)]).toEqual([
-        1,
-        undefined,
-        true
-      ])
-      expect([near.of(other, 0, Date.now()), near.mayAsk(other, Date.now()), near.follows(other)]).toEqual([
-        undefined,
-        false,
-        false
-      ])
-      vi.advanceTimersByTime(299_000)
-      expect([near.follows(lane), ended]).toEqual([true, []])
-      vi.advanceTimersByTime(1_001)
-      expect([near.follows(lane), near.mayAsk(other, Date.now()), ended]).toEqual([false, true, ['advice', 'refusal']])
+      expect([near.of(lane, 0), near.of(lane, 1), near.follows(lane)]).toEqual([1, undefined, true])
+      expect([near.of(other, 0), near.mayAsk(other), near.follows(other)]).toEqual([undefined, false, false])
+      vi.advanceTimersByTime(5_001)
+      expect([near.mayAsk(other), ended]).toEqual([true, ['refusal']])
+      vi.advanceTimersByTime(294_000)
+      expect([near.follows(lane), ended]).toEqual([true, ['refusal']])
+      vi.advanceTimersByTime(1_000)
+      expect([near.follows(lane), ended]).toEqual([false, ['refusal', 'advice']])
+    } finally {
+      vi.useRealTimers()
+    }
+  })
+
+  it('is asked for less and less often while replicas fail, up to every five minutes, and soon again after one that was good', () => {
+    vi.useFakeTimers()
+    try {
+      const near = new NearReplicas()
+      const lane = {}
+      const refusedFor = () => {
+        let asks = false
+        near.refuse(lane, Date.now(), () => {
+          asks = true
+        })
+        const since = Date.now()
+        while (!asks) vi.advanceTimersByTime(1_000)
+        return (Date.now() - since) / 1_000
+      }
+      const follow = (seconds: number) => {
+        near.follow(lane, 1, Date.now(), () => undefined)
+        vi.advanceTimersByTime(seconds * 1_000)
+      }
+      const pauses = Array.from({ length: 8 }, () => {
+        follow(1)
+        return refusedFor()
+      })
+      expect(pauses).toEqual([5, 10, 20, 40, 80, 160, 300, 300])
+      follow(61)
+      expect(refusedFor()).toBe(5)
+      near.forget(lane)
+      expect(refusedFor()).toBe(5)
     } finally {
       vi.useRealTimers()
     }

@@ -122,6 +122,17 @@ describe('taking a lane over', () => {
     expect((await b.state.refreshLane(KEY))?.epochs).toHaveLength(1)
   })
 
+  it('uses up one epoch only while it cannot be known how far the lane had come', async () => {
+    const { a, b, target } = await setup()
+    await a.take(false)
+    expect(await a.write()).toBe(0)
+    for (let batch = 0; batch < 3; batch++) target.append(dataBatch(1))
+    target.trim(target.end)
+    const unknown = { code: 'TWINLOG_POSITION_UNKNOWN' }
+    for (let attempt = 0; attempt < 5; attempt++) await expect(b.take(false)).rejects.toMatchObject(unknown)
+    expect(target.producers.get(LINK_ID)?.epoch).toBe(2)
+  })
+
   it('does not put a marker where nobody leads', async () => {
     const { a } = await setup()
     a.cluster.leaderOf = () => ({ nodeId: -1, leaderEpoch: 0 })

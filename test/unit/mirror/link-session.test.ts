@@ -18,8 +18,11 @@ beforeEach(() => {
   west = new FakeAdmin('west')
 })
 
+const warnings: string[] = []
+
 const binding = (source: FakeAdmin, target: FakeAdmin, forward: Forward = 'local') =>
   new LinkBinding({
+    warn: message => void warnings.push(message),
     source: source.client,
     target: target.client,
     link: `${source.alias}-${target.alias}`,
@@ -46,6 +49,42 @@ async function stateOf(on: FakeAdmin, link: string): Promise<LinkState> {
   await state.refresh()
   return state
 }
+
+describe('how long the target remembers a producer', () => {
+  const CONFIG = 'producer.id.expiration.ms'
+
+  beforeEach(() => void warnings.splice(0))
+
+  it('is asked again from time to time', async () => {
+    west.brokerConfigs[CONFIG] = '5000'
+    const link = await open(east, west)
+    expect(link.session.producerIdExpirationMs).toBe(5_000)
+    expect(await link.refreshExpiration()).toBe(false)
+    west.brokerConfigs[CONFIG] = '60000'
+    expect(await link.refreshExpiration()).toBe(true)
+    expect([link.session.producerIdExpirationMs, warnings]).toEqual([60_000, []])
+  })
+
+  it('is taken for 24 h where it cannot be read, with one warning that says what to grant', async () => {
+    const link = await open(east, west)
+    expect(link.session.producerIdExpirationMs).toBe(86_400_000)
+    expect(await link.refreshExpiration()).toBe(false)
+    await link.open()
+    expect(warnings).toHaveLength(1)
+    expect(warnings[0]).toMatch(/producer\.id\.expiration\.ms of west.*DescribeConfigs on the cluster.*24 h/)
+    west.brokerConfigs[CONFIG] = '5000'
+    expect(await link.refreshExpiration()).toBe(true)
+    expect(link.session.producerIdExpirationMs).toBe(5_000)
+  })
+
+  it('is still what was read when the right to read it is taken away', async () => {
+    west.brokerConfigs[CONFIG] = '5000'
+    const link = await open(east, west)
+    delete west.brokerConfigs[CONFIG]
+    expect(await link.refreshExpiration()).toBe(false)
+    expect([link.session.producerIdExpirationMs, warnings]).toEqual([5_000, []])
+  })
+})
 
 describe('what existed when the link was created', () => {
   it('is decided once, for every topic of the source, and outlives the process', async () => {

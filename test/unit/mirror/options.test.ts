@@ -1,10 +1,12 @@
 import { describe, expect, it } from 'vitest'
 import { type MirrorOptions, resolveMirrorOptions } from '../../../src/mirror/options.js'
+import type { SchemaGate } from '../../../src/schemas/gate-types.js'
 import { OffsetTranslator } from '../../../src/offsets/translator.js'
 
 const east = { alias: 'east', brokers: ['a:9092'] }
 const west = { alias: 'west', brokers: ['[::1]:9092'] }
 const good = { source: east, target: west, topics: 'orders' }
+const sync = { gate: () => ({}) as SchemaGate }
 const refused = (path: string) =>
   expect.objectContaining({ code: 'TWINLOG_INVALID_OPTION', name: 'InvalidOptionError', path })
 
@@ -85,9 +87,34 @@ describe('options of Mirror', () => {
     ['mirror.limits.bytes', { limits: { bytes: 5 } }],
     ['mirror.forward', { forward: 'all' }],
     ['mirror.rackId', { rackId: '' }],
+    ['mirror.schemas', { schemas: true }],
+    ['mirror.schemas.sync', { schemas: { topics: 'a' } }],
+    ['mirror.schemas.sync', { schemas: { topics: 'a', sync: { gate: true } } }],
+    ['mirror.schemas.topics', { schemas: { sync } }],
+    ['mirror.schemas.topics[0]', { schemas: { sync, topics: 'a*' } }],
+    ['mirror.schemas.timeoutMs', { schemas: { sync, topics: 'a', timeoutMs: 0 } }],
+    ['mirror.schemas.onTimeout', { schemas: { sync, topics: 'a', onTimeout: 'skip' } }],
+    ['mirror.schemas.onTimeout', { schemas: { sync, topics: 'a', onTimeout: 'dead-letter' } }],
+    ['mirror.schemas.onTimeout', { onRecordError: 'skip', schemas: { sync, topics: 'a', onTimeout: 'dead-letter' } }],
+    ['mirror.schemas.subjectsOf', { schemas: { sync, topics: 'a', subjectsOf: 'all' } }],
+    ['mirror.schemas.subjects', { schemas: { sync, topics: 'a', subjects: 'all' } }],
     ['mirror.topic', { topic: 'orders' }]
   ])('are refused by path: %s %o', (path, wrong) => {
     expect(() => resolveMirrorOptions({ ...good, ...wrong })).toThrowError(refused(path))
+  })
+
+  it('of the schema gate have defaults', () => {
+    expect(resolveMirrorOptions(good).schemas).toBeUndefined()
+    const schemas = { sync, topics: /orders.*/ }
+    expect(resolveMirrorOptions({ ...good, schemas: { ...schemas, timeoutMs: undefined } }).schemas).toEqual({
+      ...schemas,
+      timeoutMs: 60_000,
+      onTimeout: 'wait',
+      subjectsOf: 'topic'
+    })
+    const onRecordError = { deadLetterTopic: 'dlq' }
+    const dead = resolveMirrorOptions({ ...good, onRecordError, schemas: { ...schemas, onTimeout: 'dead-letter' } })
+    expect(dead.schemas?.onTimeout).toBe('dead-letter')
   })
 
   it('say of planned ones that they are not there yet', () => {

@@ -257,7 +257,7 @@ describe('fetching from one broker', () => {
     bench.fetcher.start()
     await bench.copied(high)
     // With equal shares they would be nearly through, too.
-    expect(behind.reduce((sum, position) => sum + position, 0)).toBeLessThan(4 * 13)
+    expect(behind.reduce((sum, position) => sum + position, 0)).toBeLessThan(4 * 14)
     expect(Math.max(...behind)).toBeGreaterThan(0)
     await bench.copied(...low)
   }, 20_000)
