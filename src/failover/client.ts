@@ -124,8 +124,15 @@ export class FailoverClient {
     return new FailoverProducer(config, this.#handle())
   }
 
-  schemaRegistry(): FailoverSchemaRegistry {
-    return new FailoverSchemaRegistry(this.#handle())
+  /** `options`: as for `@kafkajs/confluent-schema-registry`, for example which message of a .proto file is meant. */
+  schemaRegistry(options?: ConstructorParameters<typeof FailoverSchemaRegistry>[1]): FailoverSchemaRegistry {
+    const clusters = {
+      logger: this.#options.logger,
+      cluster: () => this.#cluster(),
+      reading: () => (this.state === 'disconnected' ? undefined : this.#member.handle),
+      config: (alias: string) => this.#options.clusters.find(cluster => cluster.alias === alias)
+    }
+    return new FailoverSchemaRegistry(clusters, options)
   }
 
   /** What a switchover would look at first. Changes nothing. */

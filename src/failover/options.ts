@@ -4,6 +4,7 @@ import { InvalidOptionError } from '../errors.js'
 import { assertCluster } from '../kafka/cluster-config.js'
 import type { ClusterConfig } from '../kafka/types.js'
 import { consoleLogger, type Logger } from '../logger.js'
+import { assertRegistryConfig } from '../schemas/client/config.js'
 import { assertKnownKeys, assertLogger, assertName, assertObject, assertSelector } from '../util/options.js'
 import type { Selector } from '../util/selector.js'
 
@@ -126,6 +127,7 @@ function checkClusters(clusters: unknown): readonly ClusterConfig[] {
   clusters.forEach((cluster: unknown, index) => {
     const path = `failover.clusters[${index}]`
     assertCluster(path, cluster)
+    if (cluster.schemaRegistry !== undefined) assertRegistryConfig(`${path}.schemaRegistry`, cluster.schemaRegistry)
     if (seen.has(cluster.alias))
       throw new InvalidOptionError(
         `${path}.alias`,

@@ -14,12 +14,13 @@ export interface RedactedCluster {
 
 export function redactCluster(config: ClusterConfig): RedactedCluster {
   const registry = config.schemaRegistry?.url
+  const [ssl, sasl] = [readable(config, 'ssl'), readable(config, 'sasl')]
   return {
     alias: config.alias,
     brokers: Array.isArray(config.brokers) ? [...config.brokers] : 'function',
     ...(config.clientId === undefined ? {} : { clientId: config.clientId }),
-    tls: Boolean(config.ssl),
-    ...(config.sasl ? { saslMechanism: config.sasl.mechanism } : {}),
+    tls: Boolean(ssl),
+    ...(sasl ? { saslMechanism: sasl.mechanism } : {}),
     ...(registry === undefined ? {} : { schemaRegistry: [registry].flat().map(withoutCredentials) })
   }
 }
@@ -40,21 +41,37 @@ const HARMLESS = new Set(['alias', 'brokers', 'clientId', 'mechanism', 'username
  */
 export function createScrubber(configs: readonly ClusterConfig[]): Scrub {
   const secrets = new Set<string>()
-  for (const config of configs) collect(config, '', secrets)
+  const seen = new WeakSet()
+  for (const config of configs) {
+    // ssl and sasl by name: as getters of a class nothing would list them.
+    for (const name of new Set([...Object.keys(config), 'ssl', 'sasl']) as Set<keyof ClusterConfig>)
+      collect(readable(config, name), name, secrets, seen)
+  }
   const patterns = [...secrets].filter(secret => secret.length >= SHORTEST_SECRET).sort((a, b) => b.length - a.length)
   return text => patterns.reduce((clean, secret) => clean.replaceAll(secret, '***'), text)
 }
 
-function collect(value: unknown, field: string, secrets: Set<string>): void {
+/** A getter that fails, because the file behind it is just being replaced, must not keep evidence from being written. */
+function readable<N extends keyof ClusterConfig>(config: ClusterConfig, name: N): ClusterConfig[N] | undefined {
+  try {
+    return config[name]
+  } catch {
+    return undefined
+  }
+}
+
+/** `seen`: objects of others in it (a dispatcher, a socket factory) may hold each other. */
+function collect(value: unknown, field: string, secrets: Set<string>, seen: WeakSet<object>): void {
   if (typeof value === 'string') {
     if (field === 'url') addCredentials(value, secrets)
     else if (!HARMLESS.has(field)) addSecret(value, secrets)
   } else if (Buffer.isBuffer(value)) {
     addSecret(value.toString(), secrets)
   } else if (Array.isArray(value)) {
-    for (const item of value) collect(item, field, secrets)
-  } else if (typeof value === 'object' && value !== null) {
-    for (const [name, item] of Object.entries(value)) collect(item, name, secrets)
+    for (const item of value) collect(item, field, secrets, seen)
+  } else if (typeof value === 'object' && value !== null && !seen.has(value)) {
+    seen.add(value)
+    for (const [name, item] of Object.entries(value)) collect(item, name, secrets, seen)
   }
 }
 

@@ -1,152 +1,149 @@
 import type { DecodeOptions, SchemaRegistry } from '@kafkajs/confluent-schema-registry'
-import { TwinlogError } from '../errors.js'
-import type { RegistryConfig } from '../util/registry-config.js'
-import type { ClientHandle } from './client-handle.js'
+import { InvalidOptionError, TwinlogError } from '../errors.js'
+import type { ClusterConfig } from '../kafka/types.js'
+import type { Logger } from '../logger.js'
+import { abortable } from '../util/abortable.js'
+import { contentOf, LATEST_VERSION } from './schema-registry-bridge.js'
+import { RegistryEntry, type RegistryOptions } from './schema-registry-entry.js'
+import type { RegistryCall } from './schema-registry-errors.js'
 
-type RegistryArguments = ConstructorParameters<typeof SchemaRegistry>[0]
-type RegistryOptions = ConstructorParameters<typeof SchemaRegistry>[1]
+type Schema = Parameters<SchemaRegistry['register']>[0]
+type Cluster = Pick<ClusterConfig, 'alias' | 'schemaRegistry'>
 
-const UNREACHABLE =
-  /ECONNREFUSED|ECONNRESET|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|ETIMEDOUT|EPIPE|socket hang up|timeout/i
+export interface FailoverRegistryCallOptions {
+  signal?: AbortSignal | undefined
+}
+
+export type FailoverRegisterOptions = Parameters<SchemaRegistry['register']>[1] & FailoverRegistryCallOptions
+
+export type FailoverDecodeOptions = DecodeOptions &
+  FailoverRegistryCallOptions & {
+    /**
+     * Alias of the cluster that the bytes were read from: `message.cluster` of a FailoverConsumer's message. Its registry is asked, even
+     * when the service moves while the handler works: the same number may be another schema elsewhere.
+     * @defaultValue the cluster in use
+     */
+    cluster?: string | undefined
+  }
+
+/** What it needs of the FailoverClient that hands it out. */
+export interface RegistryClusters {
+  readonly logger: Logger
+  /** The cluster in use; waits for the end of a move. */
+  cluster(): Promise<{ readonly config: Cluster }>
+  /** The cluster in use, during a move the one that is being left; undefined before the client is connected. */
+  reading(): { readonly config: Cluster } | undefined
+  /** Any cluster of the client, by its alias. */
+  config(alias: string): Cluster | undefined
+}
 
 /**
- * The client of `@kafkajs/confluent-schema-registry` for the registry of the active cluster: after a move it speaks to the
- * registry of the new one. Each registry has a client and a cache of its own, because the same id can mean another schema
- * in another registry.
+ * Encodes and decodes as `@kafkajs/confluent-schema-registry` does, with the registry of the cluster in use: after a move that of the new
+ * one. Each registry has a cache of its own, because the same id can mean another schema in another registry. Requests go through our own
+ * client: several addresses, retries, time-outs, proxies and contexts as the cluster's `schemaRegistry` says.
+ *
+ * What it reads is a record's prefix (magic byte 0 and four bytes of id); ids in headers are for clients that know them.
  */
 export class FailoverSchemaRegistry {
-  readonly #client: ClientHandle
+  readonly #clusters: RegistryClusters
   readonly #options: RegistryOptions
-  readonly #registries = new Map<string, Promise<SchemaRegistry[]>>()
+  readonly #entries = new Map<string, RegistryEntry>()
 
-  /** `options`: the second argument of SchemaRegistry's constructor, for example schema-type options. */
-  constructor(client: ClientHandle, options?: RegistryOptions) {
-    this.#client = client
+  /** `options`: the second argument of SchemaRegistry's constructor, for example options of a schema language. */
+  constructor(clusters: RegistryClusters, options?: RegistryOptions) {
+    this.#clusters = clusters
     this.#options = options
   }
 
-  async encode(registryId: number, payload: unknown): Promise<Buffer> {
-    return this.#use(`encode with schema id ${registryId}`, registry => registry.encode(registryId, payload))
+  /**
+   * The id is one of the registry in use: ask for it again after a move (`getLatestSchemaId`, `register`), unless both registries have the
+   * same ids (`ids: 'preserve'`). Waits for the end of a move, as a producer's send does.
+   */
+  async encode(registryId: number, payload: unknown, o: FailoverRegistryCallOptions = {}): Promise<Buffer> {
+    const call = { what: `encode with schema id ${registryId}`, schemaId: registryId }
+    return this.#inUse(call, entry => entry.code(call, coder => coder.encode(registryId, payload)), o)
   }
 
-  async decode<T = unknown>(buffer: Buffer, options?: DecodeOptions): Promise<T> {
-    const id = Buffer.isBuffer(buffer) && buffer.length >= 5 ? buffer.readUInt32BE(1) : undefined
-    const what = id === undefined ? 'decode' : `decode with schema id ${id}`
-    return this.#use(what, registry => registry.decode(buffer, options) as Promise<T>)
+  /** Does not wait for the end of a move: what is decoded was read before it. */
+  async decode<T = unknown>(buffer: Buffer, options: FailoverDecodeOptions = {}): Promise<T> {
+    const { cluster, signal, ...decodeOptions } = options
+    const schemaId = schemaIdOf(buffer)
+    const call = { what: schemaId === undefined ? 'decode' : `decode with schema id ${schemaId}`, schemaId }
+    const decode = async (): Promise<T> => {
+      const from =
+        cluster === undefined
+          ? (this.#clusters.reading() ?? (await this.#clusters.cluster())).config
+          : this.#named(cluster)
+      return this.#entryOf(from, call).code(call, coder => coder.decode(buffer, decodeOptions) as Promise<T>)
+    }
+    return abortable(decode(), signal)
   }
 
-  async register(
-    schema: Parameters<SchemaRegistry['register']>[0],
-    options?: Parameters<SchemaRegistry['register']>[1]
-  ): Promise<{ id: number }> {
-    const subject = options?.subject
-    const what = subject === undefined ? 'register' : `register under subject "${subject}"`
-    return this.#use(what, registry => registry.register(schema, options as { subject: string }))
+  async register(schema: Schema, options?: FailoverRegisterOptions): Promise<{ id: number }> {
+    const { signal, ...rest } = options ?? {}
+    const { subject } = rest as { subject?: string }
+    const call = { what: subject === undefined ? 'register a schema' : `register under subject "${subject}"`, subject }
+    return this.#inUse(call, entry => entry.code(call, coder => coder.register(schema, rest as { subject: string })), {
+      signal
+    })
   }
 
-  async getSchema(registryId: number): ReturnType<SchemaRegistry['getSchema']> {
-    return this.#use(`read schema id ${registryId}`, registry => registry.getSchema(registryId))
+  async getSchema(registryId: number, o: FailoverRegistryCallOptions = {}): ReturnType<SchemaRegistry['getSchema']> {
+    const call = { what: `read schema id ${registryId}`, schemaId: registryId }
+    return this.#inUse(call, entry => entry.code(call, coder => coder.getSchema(registryId)), o)
   }
 
-  async getLatestSchemaId(subject: string): Promise<number> {
-    return this.#use(`read the latest version of "${subject}"`, registry => registry.getLatestSchemaId(subject))
+  async getLatestSchemaId(subject: string, o: FailoverRegistryCallOptions = {}): Promise<number> {
+    return this.getRegistryId(subject, 'latest', o)
   }
 
-  async getRegistryId(subject: string, version: number | string): Promise<number> {
-    return this.#use(`read "${subject}" version ${version}`, registry => registry.getRegistryId(subject, version))
+  async getRegistryId(subject: string, version: number | string, o: FailoverRegistryCallOptions = {}): Promise<number> {
+    const number = version === 'latest' ? LATEST_VERSION : Number(version)
+    const call = { what: `read version ${version} of subject "${subject}"`, subject }
+    return this.#inUse(call, entry => entry.ask(call, async view => (await view.version(subject, number)).id), o)
   }
 
   async getRegistryIdBySchema(
     subject: string,
-    schema: Parameters<SchemaRegistry['getRegistryIdBySchema']>[1]
+    schema: Parameters<SchemaRegistry['getRegistryIdBySchema']>[1],
+    o: FailoverRegistryCallOptions = {}
   ): Promise<number> {
-    return this.#use(`look a schema up in "${subject}"`, registry => registry.getRegistryIdBySchema(subject, schema))
+    const call = { what: `look a schema up in subject "${subject}"`, subject }
+    return this.#inUse(
+      call,
+      entry => entry.ask(call, async view => (await view.lookup(subject, contentOf(schema))).id),
+      o
+    )
   }
 
-  async #use<T>(what: string, work: (registry: SchemaRegistry) => Promise<T>): Promise<T> {
-    const { alias, config } = this.#client.current() ?? (await this.#client.cluster())
-    if (config.schemaRegistry === undefined) {
-      throw new TwinlogError(
-        'TWINLOG_SCHEMA_REGISTRY',
-        `${what}: cluster "${alias}" has no schemaRegistry in its configuration; add one to its entry in \`clusters\``,
-        { cluster: alias }
-      )
-    }
-    const registries = await this.#registriesOf(alias, config.schemaRegistry)
-    let failure: unknown
-    for (const registry of registries) {
-      try {
-        return await work(registry)
-      } catch (error) {
-        failure = error
-        if (!isUnreachable(error)) break
-      }
-    }
-    throw describe(failure, what, alias)
+  #inUse<T>(
+    call: RegistryCall,
+    work: (entry: RegistryEntry) => Promise<T>,
+    o: FailoverRegistryCallOptions
+  ): Promise<T> {
+    const run = async (): Promise<T> => work(this.#entryOf((await this.#clusters.cluster()).config, call))
+    return abortable(run(), o.signal)
   }
 
-  #registriesOf(alias: string, config: RegistryConfig): Promise<SchemaRegistry[]> {
-    // By alias and address: the configuration holds secrets, which belong in no key.
-    const urls = typeof config.url === 'string' ? [config.url] : config.url
-    const key = JSON.stringify([alias, urls, config.context])
-    let registries = this.#registries.get(key)
-    if (registries === undefined) {
-      registries = this.#load(urls, config)
-      registries.catch(() => this.#registries.delete(key))
-      this.#registries.set(key, registries)
-    }
-    return registries
+  #named(alias: string): Cluster {
+    const config = this.#clusters.config(alias)
+    if (config !== undefined) return config
+    throw new InvalidOptionError('decode.cluster', `no cluster of this client is called "${alias}"`)
   }
 
-  async #load(urls: string[], config: RegistryConfig): Promise<SchemaRegistry[]> {
-    // Loaded late: it brings three schema languages, and most services have no registry.
-    const { SchemaRegistry } = await import('@kafkajs/confluent-schema-registry')
-    return urls.map(url => new SchemaRegistry(argumentsFor(url, config), this.#options))
+  #entryOf({ alias, schemaRegistry: config }: Cluster, call: RegistryCall): RegistryEntry {
+    if (config === undefined) {
+      const message = `${call.what}: cluster "${alias}" has no schemaRegistry in its configuration; add one to its entry in \`clusters\``
+      throw new TwinlogError('TWINLOG_SCHEMA_REGISTRY', message, { cluster: alias })
+    }
+    const known = this.#entries.get(alias)
+    if (known?.adopts(config)) return known
+    const entry = new RegistryEntry({ cluster: alias, config, options: this.#options, logger: this.#clusters.logger })
+    this.#entries.set(alias, entry)
+    return entry
   }
 }
 
-function argumentsFor(url: string, { auth, headers, context }: RegistryConfig): RegistryArguments {
-  const extra = {
-    ...headers,
-    ...(auth !== undefined && 'token' in auth ? { authorization: `Bearer ${auth.token}` } : {})
-  }
-  const base = url.replace(/\/+$/, '')
-  return {
-    host: context === undefined ? base : `${base}/contexts/${encodeURIComponent(context)}`,
-    ...(auth !== undefined && 'username' in auth ? { auth } : {}),
-    middlewares: [() => ({ prepareRequest: async next => (await next()).enhance({ headers: extra }) })]
-  }
-}
-
-/** Its HTTP client answers with status 400 when no answer came at all. */
-function isUnreachable(error: unknown): boolean {
-  const { status, message } = error as { status?: number; message?: string }
-  if (status === 502 || status === 503 || status === 504) return true
-  return status === 400 && UNREACHABLE.test(message ?? '')
-}
-
-function describe(error: unknown, what: string, alias: string): TwinlogError {
-  if (error instanceof TwinlogError) return error
-  const { status, message } = error as { status?: number; message?: string }
-  const where = `the schema registry of cluster "${alias}"`
-  const context = { cluster: alias, cause: error }
-  if (isUnreachable(error)) {
-    return new TwinlogError('TWINLOG_SCHEMA_REGISTRY', `${what}: ${where} does not answer: ${message}`, {
-      ...context,
-      retriable: true
-    })
-  }
-  if (status === 401 || status === 403) {
-    const hint = 'check auth in its configuration'
-    return new TwinlogError('TWINLOG_UNAUTHORIZED', `${what}: ${where} refused the credentials; ${hint}`, context)
-  }
-  if (status === 404) {
-    const hint = 'copy the schemas to this registry, or check that they were registered there'
-    return new TwinlogError('TWINLOG_SCHEMA_REGISTRY', `${what}: ${where} does not know it; ${hint}`, context)
-  }
-  const retriable = status !== undefined && (status >= 500 || status === 429)
-  return new TwinlogError('TWINLOG_SCHEMA_REGISTRY', `${what} at ${where} failed: ${message ?? String(error)}`, {
-    ...context,
-    retriable
-  })
+function schemaIdOf(buffer: unknown): number | undefined {
+  return Buffer.isBuffer(buffer) && buffer.length >= 5 && buffer[0] === 0 ? buffer.readInt32BE(1) : undefined
 }

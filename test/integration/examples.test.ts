@@ -4,6 +4,7 @@ import { pathToFileURL } from 'node:url'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type KafkaCluster, startKafka } from '../support/kafka.js'
 import { type Oracle, startOracle } from '../support/oracle.js'
+import { startFakeRegistry } from '../support/registry/fake.js'
 import { repository, runScript } from '../support/run-script.js'
 
 describe('the programs of the documentation', () => {
@@ -96,6 +97,28 @@ describe('the programs of the documentation', () => {
     expect(committed.map(({ partition, offset }) => ({ partition, offset })).sort(byPartition)).toEqual(
       ends.map(({ partition, end }) => ({ partition, offset: end })).sort(byPartition)
     )
+  })
+
+  it.each(['preserve', 'translate'])('example 03 decodes on west what was encoded on east, ids: %s', async ids => {
+    await using eastRegistry = await startFakeRegistry()
+    await using westRegistry = await startFakeRegistry()
+    // Somebody else's schema is the first one of the registry where the ids will be others.
+    const schema = JSON.stringify({ type: 'record', name: 'Stranger', fields: [{ name: 'x', type: 'string' }] })
+    await fetch(`${(ids === 'translate' ? westRegistry : eastRegistry).url}/subjects/stranger/versions`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/vnd.schemaregistry.v1+json' },
+      body: JSON.stringify({ schema })
+    })
+    const topic = `example-03-${ids}`
+    const { code, stdout, stderr } = await runScript('examples/03-schemas.ts', {
+      env: { ...env, EAST_REGISTRY: eastRegistry.url, WEST_REGISTRY: westRegistry.url, IDS: ids, TOPIC: topic }
+    })
+    expect(code, stderr).toBe(0)
+    expect(stdout).toContain(
+      ids === 'translate' ? 'schemas 1, 2 of east are 2, 3 on west' : 'schemas 2, 3 of east are 2, 3 on west'
+    )
+    expect(stdout).toContain("100 orders decoded on west, the last one: { item: 'item 49', colour: 'colour 49' }")
+    expect(JSON.stringify(westRegistry.dump())).not.toContain('IMPORT')
   })
 })
 

@@ -13,6 +13,8 @@ const VALUES = [
   'InvalidOptionError',
   'Mirror',
   'OffsetTranslator',
+  'SchemaSync',
+  'subjectRename',
   'TWINLOG_ERROR_CODES',
   'TwinlogError'
 ]

@@ -106,6 +106,13 @@ describe('evidence', () => {
     }
   })
 
+  it('stands objects of others in the configuration, which may hold each other', () => {
+    const dispatcher: { pool: object; token: string } = { pool: {}, token: 'proxy-token-value' }
+    Object.assign(dispatcher.pool, { owner: dispatcher })
+    const scrub = createScrubber([{ ...east, schemaRegistry: { url: 'http://registry:8081', dispatcher } }])
+    expect(scrub('proxy-token-value of service-user')).toBe('*** of service-user')
+  })
+
   it('gives equal configurations equal digests, and tells different ones apart', () => {
     const digest = (config: ClusterConfig) => configurationDigest([redactCluster(config)])
     expect(digest(east)).toBe(digest({ ...east }))

@@ -44,6 +44,11 @@ describe('failover options', () => {
       { ...fine, clusters: [east, { alias: 'west', brokers: [] }] },
       'failover.clusters[1].brokers'
     ],
+    [
+      'a schema registry without an address',
+      { ...fine, clusters: [east, { ...west, schemaRegistry: { url: [] } }] },
+      'failover.clusters[1].schemaRegistry.url'
+    ],
     ['an active cluster that is none', { ...fine, active: 'north' }, 'failover.active'],
     ['no service', { clusters: [east, west] }, 'failover.service'],
     ['no topics', { ...fine, topics: [] }, 'failover.topics'],
@@ -83,6 +88,9 @@ describe('a failover client that is not connected', () => {
       message: expect.stringContaining('connect()') as string
     })
     await expect(client.preflight('west')).rejects.toMatchObject({ code: 'TWINLOG_INVALID_STATE' })
+    await expect(client.schemaRegistry().decode(Buffer.alloc(5))).rejects.toMatchObject({
+      code: 'TWINLOG_INVALID_STATE'
+    })
     expect([client.state, client.active]).toEqual(['disconnected', 'east'])
   })
 
