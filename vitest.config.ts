@@ -1,14 +1,30 @@
 import { defineConfig } from 'vitest/config'
 
-// Broker suites share two cores: files run one after another, each file starts what it needs and ends it.
+const common = { testTimeout: 60_000, hookTimeout: 120_000, teardownTimeout: 20_000 }
+
+// Two cores: unit tests share them, then broker suites run one after another; each file starts what it needs and ends it.
 export default defineConfig({
   test: {
-    include: ['test/**/*.test.ts'],
-    exclude: ['test/faults/**', 'test/shapes/**', 'node_modules/**', 'dist/**'],
-    fileParallelism: false,
-    testTimeout: 60_000,
-    hookTimeout: 120_000,
-    teardownTimeout: 20_000,
-    reporters: ['default']
+    reporters: ['default'],
+    projects: [
+      {
+        test: {
+          ...common,
+          name: 'unit',
+          include: ['test/unit/**/*.test.ts'],
+          maxWorkers: 2,
+          sequence: { groupOrder: 0 }
+        }
+      },
+      {
+        test: {
+          ...common,
+          name: 'integration',
+          include: ['test/integration/**/*.test.ts'],
+          fileParallelism: false,
+          sequence: { groupOrder: 1 }
+        }
+      }
+    ]
   }
 })

@@ -1,5 +1,5 @@
 /** So many subjects have their configs read in every run. */
-const ALWAYS = 500
+export const ALWAYS_READ = 500
 /** Of more than that, everything is read once in so many runs. */
 const RUNS = 20
 
@@ -12,7 +12,7 @@ export class ConfigSweep {
 
   /** `every`: the user wants all of them in each run. */
   choose(subjects: readonly string[], changed: ReadonlySet<string>, every: boolean): Set<string> {
-    if (every || subjects.length <= ALWAYS) return new Set(subjects)
+    if (every || subjects.length <= ALWAYS_READ) return new Set(subjects)
     const size = Math.ceil(subjects.length / RUNS)
     const slice = subjects.slice(this.#at, this.#at + size)
     this.#at = this.#at + size >= subjects.length ? 0 : this.#at + size

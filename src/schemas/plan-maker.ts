@@ -2,7 +2,7 @@ import { InvalidOptionError } from '../errors.js'
 import { askRegistries } from './ask-registries.js'
 import { closure } from './closure.js'
 import type { Comparison } from './compare.js'
-import { ConfigSweep } from './config-sweep.js'
+import { ALWAYS_READ, ConfigSweep } from './config-sweep.js'
 import { type NameMap, OWN_CONTEXT, scopeOf, splitSubject } from './names.js'
 import type { Plan } from './plan.js'
 import { type PlanInput, planSync } from './planner.js'
@@ -148,12 +148,12 @@ export class PlanMaker {
   async #readSubjects(o: PrepareOptions): Promise<string[]> {
     const { names } = this.#o
     const { only, isRead, signal } = o
-    if (only === undefined) {
+    if (only === undefined && isRead !== true) {
       await Promise.all([
         this.source.read({ wanted: subject => names.selects(subject), signal }),
         this.target.read({ wanted: subject => this.wantedOfTarget(subject), signal })
       ])
-    } else if (isRead !== true) {
+    } else if (only !== undefined && isRead !== true) {
       await this.source.readSubjects(only, { signal })
     }
     const subjects = await closure(only ?? this.selected(), this.source, names, { signal })
@@ -239,7 +239,7 @@ export class PlanMaker {
     const every = o.every === true || everyConfig
     const chosen = o.only === undefined ? this.#sweep.choose(subjects, changed, every) : changed
     // Of a subject that is not there nothing can be set, but for a config that somebody left behind.
-    const small = every || subjects.length <= chosen.size
+    const small = every || (o.only === undefined && subjects.length <= ALWAYS_READ)
     const targets = [...chosen]
       .map(subject => names.toTarget(subject))
       .filter(subject => small || view.names.has(subject))

@@ -16,8 +16,8 @@ interface Look {
   texts: string[] | undefined
 }
 
-/** Which of the two lists of a subject's versions are asked for. */
-type Lists = 'added' | 'both'
+/** Which of the two lists of a subject's versions are asked for; `live`: the other one only where that one has changed. */
+type Lists = 'added' | 'live' | 'both'
 
 /** So many subjects of a registry that cannot list are looked at in each round without a change: not everything shows in its texts. */
 const SWEEP = 2
@@ -65,8 +65,10 @@ export class SubjectWalker {
     const [known, unknown] = [wanted.filter(this.#isRead), wanted.filter(subject => !this.#isRead(subject))]
     await this.#readAll(unknown, subject => this.#first(subject, o), o)
     const turned = known.filter(subject => this.#lives(subject) !== look.live.has(subject))
-    if (look.texts === undefined) await this.#readAll(known, subject => this.#again(subject, 'both', o), o)
-    else if (hashTexts(look.texts) === this.#hash)
+    if (look.texts === undefined) {
+      const sweep = new Set(this.#sweep(known))
+      await this.#readAll(known, subject => this.#again(subject, sweep.has(subject) ? 'both' : 'live', o), o)
+    } else if (hashTexts(look.texts) === this.#hash)
       await this.#readAll([...turned, ...this.#sweep(known)], subject => this.#again(subject, 'both', o), o)
     else await this.#follow(look, known, turned, o)
     if (look.texts !== undefined) this.#hash = this.#isExplained(look) ? hashTexts(look.texts) : undefined
@@ -107,7 +109,7 @@ export class SubjectWalker {
   /** The texts are others than they were: what went says where to look, what came has to be looked for everywhere. */
   async #follow(look: Look, known: readonly string[], turned: readonly string[], o: WalkOptions): Promise<void> {
     if (this.#comparable === false || !this.#isWhole(look)) {
-      await this.#readAll(known, subject => this.#again(subject, 'both', o), o)
+      await this.#readAll(known, subject => this.#again(subject, 'live', o), o)
       return
     }
     const gone = this.#difference(look).removed
@@ -121,7 +123,7 @@ export class SubjectWalker {
     if (added.size === 0 && removed.size === 0) return
     const reread = new Set([...suspects, ...turned])
     const rest = known.filter(subject => !reread.has(subject))
-    await this.#readAll(rest, subject => this.#again(subject, removed.size === 0 ? 'added' : 'both', o), o)
+    await this.#readAll(rest, subject => this.#again(subject, removed.size === 0 ? 'added' : 'live', o), o)
   }
 
   /** Whether the table is what was seen; else something changed meanwhile, and the next round finds it. */
@@ -173,9 +175,14 @@ export class SubjectWalker {
 
   async #again(subject: string, lists: Lists, o: { signal?: AbortSignal | undefined }): Promise<SchemaVersion[]> {
     const known = this.#table.get(subject) ?? []
-    if (known.some(version => this.isGuessed(version))) return this.#first(subject, o)
+    const guessed = known.some(version => this.isGuessed(version))
+    const alive = lists === 'added' && !guessed ? undefined : new Set(await this.#client.versions(subject, o))
+    // As many and by the same numbers: what was inferred from the order of our writes is so.
+    if (guessed && !(alive && known.every(({ deleted }) => !deleted) && isAlive(known, alive)))
+      return this.#first(subject, o)
+    // What was deleted softly before and is now gone for good does not show here; it is found when its turn to be read comes.
+    if (alive && lists === 'live' && isAlive(known, alive)) return known
     const all = await this.#client.versions(subject, { deleted: true, ...o })
-    const alive = lists === 'added' ? undefined : new Set(await this.#client.versions(subject, o))
     const kept = known.filter(({ version }) => all?.includes(version))
     const there = new Set(kept.map(({ version }) => version))
     const news = await this.#contents(
@@ -206,6 +213,11 @@ export class SubjectWalker {
     this.#swept = this.#swept + SWEEP >= subjects.length ? 0 : this.#swept + SWEEP
     return slice
   }
+}
+
+function isAlive(known: readonly SchemaVersion[], alive: ReadonlySet<number>): boolean {
+  const live = known.filter(({ deleted }) => !deleted)
+  return live.length === alive.size && live.every(({ version }) => alive.has(version))
 }
 
 function withLife(version: SchemaVersion, alive: ReadonlySet<number> | undefined): SchemaVersion {

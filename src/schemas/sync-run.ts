@@ -58,8 +58,8 @@ export class SyncRun {
     const contexts = await maker.contexts({ signal })
     if (contexts.target !== undefined) this.#repaired = (await repairImports(target, { logger, signal })).length
     try {
-      if (only === undefined && this.#o.ids === 'translate') await this.#pipeline()
-      const prepared = await maker.prepare({ only, signal })
+      const isRead = only === undefined && this.#o.ids === 'translate' && (await this.#pipeline())
+      const prepared = await maker.prepare({ only, isRead, signal })
       this.#warn(prepared)
       await this.#apply(prepared)
       const conflicts = unique([...prepared.plan.conflicts, ...this.#refused.values()])
@@ -71,12 +71,12 @@ export class SyncRun {
 
   /**
    * A first sync from a registry that has to be read subject by subject: reading takes as long as registering, and neither has to wait for
-   * the other. What refers to something further down the list takes it along.
+   * the other. What refers to something further down the list takes it along. True: all of it was read.
    */
-  async #pipeline(): Promise<void> {
+  async #pipeline(): Promise<boolean> {
     const { maker, signal } = this.#o
     const names = await maker.unreadOfSource({ signal })
-    if (names === undefined || names.length < PIPELINE_FROM) return
+    if (names === undefined || names.length < PIPELINE_FROM) return false
     maker.selected()
     await maker.readTarget({ signal })
     const settings = await maker.settings({ signal })
@@ -91,6 +91,7 @@ export class SyncRun {
       reading.catch(() => undefined)
       await this.#apply(await maker.prepare({ only, isRead: true, settings, signal }))
     }
+    return true
   }
 
   async #readChunk(subjects: readonly string[], settings: SettingsPair): Promise<void> {

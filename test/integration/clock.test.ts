@@ -10,7 +10,7 @@ import { type Oracle, startOracle } from '../support/oracle.js'
 import { Bed } from './bed.js'
 
 const HOUR_MS = 3_600_000
-const SLEEP_MS = 15_000
+const SLEEP_MS = 8_000
 
 let directory: string
 let east: KafkaCluster
