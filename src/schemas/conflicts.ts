@@ -49,20 +49,23 @@ function cycles(compared: ComparedSubject, { topology }: Comparison): SchemaConf
 }
 
 function contents(compared: ComparedSubject): SchemaConflict[] {
-  return compared.versions.flatMap(({ from, state, at }) => {
-    const { version, id } = from
-    if (state === 'id-differs') {
-      const message =
-        `version ${version} has id ${id} on the source and id ${at?.id} on the target, with the same content; ` +
-        'records of the source cannot be read by it. Delete the version on the target for good, or copy with ids: "translate"'
-      return [conflict(compared, 'id-differs', message, { version, id })]
-    }
-    if (state !== 'content-differs') return []
+  const differing = compared.versions.filter(({ state }) => state === 'id-differs' || state === 'content-differs')
+  return (['id-differs', 'content-differs'] as const).flatMap(state => {
+    const [first, ...others] = differing.filter(version => version.state === state)
+    if (!first) return []
+    const { version, id } = first.from
     const message =
-      `version ${version} is another schema on the target (id ${at?.id}, on the source id ${id}). ` +
-      'Delete it on the target for good if it is not needed, or copy into another context'
-    return [conflict(compared, 'version-taken', message, { version, id })]
+      state === 'id-differs'
+        ? `version ${version} has id ${id} on the source and id ${first.at?.id} on the target, with the same content${also(others)}; ` +
+          'records of the source cannot be read by it. Delete the version on the target for good, or copy with ids: "translate"'
+        : `version ${version} is another schema on the target (id ${first.at?.id}, on the source id ${id})${also(others)}. ` +
+          'Delete it on the target for good if it is not needed, or copy into another context'
+    return [conflict(compared, state === 'id-differs' ? 'id-differs' : 'version-taken', message, { version, id })]
   })
+}
+
+function also(others: readonly ComparedVersion[]): string {
+  return others.length === 0 ? '' : ` (the same goes for version ${list(others.map(({ from }) => from.version))})`
 }
 
 /** The target's newest version must be the source's: it is what serializers take that ask for the latest. */
@@ -158,15 +161,17 @@ class TakenIds {
   }
 
   conflicts(compared: ComparedSubject): SchemaConflict[] {
-    return toRegister(compared).flatMap(({ from }) => {
-      const taken = this.#taken(from, compared.subject)
-      if (taken === undefined) return []
-      const { version, id } = from
-      const message =
-        `id ${id} (version ${version}) belongs to another schema on the target${taken === '' ? '' : `: ${taken}`}. ` +
-        'Copy into a context of its own (target.context), or with ids: "translate"'
-      return [conflict(compared, 'id-taken', message, { version, id })]
+    const taken = toRegister(compared).flatMap(version => {
+      const by = this.#taken(version.from, compared.subject)
+      return by === undefined ? [] : [{ version, by }]
     })
+    const [first, ...others] = taken
+    if (!first) return []
+    const { version, id } = first.version.from
+    const message =
+      `id ${id} (version ${version}) belongs to another schema on the target${first.by === '' ? '' : `: ${first.by}`}` +
+      `${also(others.map(other => other.version))}. Copy into a context of its own (target.context), or with ids: "translate"`
+    return [conflict(compared, 'id-taken', message, { version, id })]
   }
 
   /** By whom; undefined: by nobody, or by the same content. */

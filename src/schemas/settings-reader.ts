@@ -55,6 +55,11 @@ export class SettingsReader {
     return resolved?.compatibilityLevel !== 'NONE'
   }
 
+  /** Nothing else can be set: we have just created it. */
+  assumeConfig(scope: string, config: RegistryLevelConfig | undefined): void {
+    this.#configs.set(scope, config)
+  }
+
   async readModes(scopes: Iterable<string | undefined>, o: ReadOptions): Promise<void> {
     const left = [...new Set(scopes)].filter(scope => !this.#modes.has(scope))
     await inParallel(left, o, async scope => {

@@ -58,8 +58,8 @@ export class SyncRun {
     const contexts = await maker.contexts({ signal })
     if (contexts.target !== undefined) this.#repaired = (await repairImports(target, { logger, signal })).length
     try {
-      const isRead = only === undefined && this.#o.ids === 'translate' && (await this.#pipeline())
-      const prepared = await maker.prepare({ only, isRead, signal })
+      const settings = only === undefined && this.#o.ids === 'translate' ? await this.#pipeline() : undefined
+      const prepared = await maker.prepare({ only, isRead: settings !== undefined, settings, signal })
       this.#warn(prepared)
       await this.#apply(prepared)
       const conflicts = unique([...prepared.plan.conflicts, ...this.#refused.values()])
@@ -71,12 +71,12 @@ export class SyncRun {
 
   /**
    * A first sync from a registry that has to be read subject by subject: reading takes as long as registering, and neither has to wait for
-   * the other. What refers to something further down the list takes it along. True: all of it was read.
+   * the other. What refers to something further down the list takes it along. Undefined: there was no need to, and nothing is read yet.
    */
-  async #pipeline(): Promise<boolean> {
+  async #pipeline(): Promise<SettingsPair | undefined> {
     const { maker, signal } = this.#o
     const names = await maker.unreadOfSource({ signal })
-    if (names === undefined || names.length < PIPELINE_FROM) return false
+    if (names === undefined || names.length < PIPELINE_FROM) return undefined
     maker.selected()
     await maker.readTarget({ signal })
     const settings = await maker.settings({ signal })
@@ -89,9 +89,11 @@ export class SyncRun {
       reading = this.#readChunk(chunks[index + 1] ?? [], settings)
       // Its failure is thrown when it is waited for.
       reading.catch(() => undefined)
-      await this.#apply(await maker.prepare({ only, isRead: true, settings, signal }))
+      const prepared = await maker.prepare({ only, isRead: true, settings, signal })
+      await this.#apply(prepared)
+      this.#assumeConfigs(prepared.plan, settings)
     }
-    return true
+    return settings
   }
 
   async #readChunk(subjects: readonly string[], settings: SettingsPair): Promise<void> {
@@ -99,6 +101,16 @@ export class SyncRun {
       this.#o.maker.source.readSubjects(subjects, { signal: this.#o.signal }),
       this.#o.maker.readConfigsAhead(subjects, settings, { signal: this.#o.signal })
     ])
+  }
+
+  #assumeConfigs(plan: SchemaPlan, settings: SettingsPair): void {
+    for (const { subjects } of stages(plan)) {
+      for (const { subject, steps, targetHas } of subjects) {
+        if (targetHas !== 'nothing' || this.#refused.has(subject)) continue
+        const config = steps.findLast(({ kind }) => kind === 'config')
+        settings.target.assumeConfig(subject, config?.kind === 'config' ? config.config : undefined)
+      }
+    }
   }
 
   async #apply(prepared: Prepared): Promise<void> {
