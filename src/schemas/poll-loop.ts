@@ -86,8 +86,8 @@ function pause(ms: number, signal: AbortSignal): Promise<void> {
       signal.removeEventListener('abort', end)
       resolve()
     }
+    // Holds the process: a program that does nothing but keep registries alike must not end.
     const timer = setTimeout(end, ms)
-    timer.unref()
     signal.addEventListener('abort', end, { once: true })
     if (signal.aborted) end()
   })
