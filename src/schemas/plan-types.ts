@@ -93,6 +93,8 @@ export interface SchemaPlan {
   /** What can only be done when all of this is done: deletes, and versions of subjects that refer to each other in turns. Applied by itself. */
   then?: SchemaPlan | undefined
   readonly changes: number
+  /** A table for people. */
+  toString(): string
   toJSON(): Record<string, unknown>
 }
 

@@ -51,7 +51,7 @@ export class BedRegistry {
     init?.signal?.throwIfAborted()
     const fate = this.fate(request)
     if (fate === 'lost-before') throw new TypeError('fetch failed')
-    const { status, body } = this.#answer(method, pathname, searchParams, String(init?.body ?? ''))
+    const { status, body } = this.#answer(method, pathname, searchParams, (init?.body as string | undefined) ?? '')
     if (fate === 'lost-after') throw new TypeError('fetch failed')
     return new Response(JSON.stringify(body), { status, headers: { 'content-type': 'application/json' } })
   }

@@ -1,8 +1,9 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { SchemaConflict, SchemaSyncReport } from '../../src/index.js'
-import { subjectRename } from '../../src/index.js'
+import { SchemaSync, subjectRename } from '../../src/index.js'
+import { createRegistryClient } from '../../src/schemas/client/client.js'
 import { startFakeRegistry } from '../support/registry/fake.js'
-import { avro, furnish, SyncBed, silent } from './schema-sync-bed.js'
+import { avro, BedRegistry, furnish, SyncBed, silent } from './schema-sync-bed.js'
 
 let bed: SyncBed
 beforeEach(() => {
@@ -265,3 +266,265 @@ describe('conflicts', () => {
     expect(bed.target.dump()['.']!.subjects).toEqual(before['.']!.subjects)
   })
 })
+
+describe('a run', () => {
+  it('that finds nothing changed costs a handful of requests, and a tenth at most by a new SchemaSync, for 2,000 subjects', async () => {
+    await manySubjects(bed, 2_000)
+    const sync = bed.sync()
+    const first = total(await sync.syncOnce())
+    expect(bed.target.dump()).toEqual(bed.source.dump())
+    const second = await sync.syncOnce()
+    // A twentieth of the configs is looked at on either side.
+    expect(second.configsCompared).toBe(100)
+    expect(total(second)).toBeLessThan(0.05 * first)
+    const other = await bed.sync().syncOnce()
+    expect([other.changes, total(other) < 0.05 * first]).toEqual([0, true])
+    const plain = await bed.sync({ syncConfig: false }).syncOnce()
+    expect(total(plain)).toBeLessThan(50)
+    expect((await bed.sync({ syncConfig: true }).syncOnce()).configsCompared).toBe(2_000)
+  })
+
+  it('costs as little where a registry lists no more than texts, as Apicurio, once it has read everything', async () => {
+    bed = new SyncBed({ textsOnly: true })
+    await manySubjects(bed, 2_000)
+    const sync = bed.sync({ ids: 'translate' })
+    const first = await sync.syncOnce()
+    expect([first.conflicts, first.registered]).toEqual([[], 4_000])
+    const second = await sync.syncOnce()
+    expect([second.changes, total(second) < 0.05 * total(first)]).toEqual([0, true])
+    // One new version, one deleted, one number that is used again: found, and little else is read.
+    const { here } = bed
+    await here.register('subject-7', avro('S7', 'new'))
+    await here.deleteVersion('subject-8', 2)
+    await here.deleteVersion('subject-9', 2)
+    await here.deleteVersion('subject-9', 2, { permanent: true })
+    await here.register('subject-9', avro('S9', 'again'))
+    const third = await sync.syncOnce()
+    expect(third.subjects.map(({ subject }) => subject).sort()).toEqual(['subject-7', 'subject-9'])
+    expect((await sync.diff()).subjects.map(({ subject }) => subject)).toEqual(['subject-8', 'subject-9'])
+    expect((await sync.syncOnce()).changes).toBe(0)
+  })
+
+  it('waits for the one before it, and can be given up while it waits', async () => {
+    await furnish(bed.here)
+    const sync = bed.sync()
+    const waiting = new AbortController()
+    const first = sync.syncOnce()
+    const second = sync.syncOnce({ signal: waiting.signal })
+    const third = sync.plan()
+    waiting.abort()
+    await expect(second).rejects.toMatchObject({ code: 'TWINLOG_ABORTED' })
+    expect((await first).changes).toBeGreaterThan(0)
+    expect((await third).changes).toBe(0)
+  })
+
+  it('that is stopped in the middle leaves no mode changed, and the next one goes on', async () => {
+    await manySubjects(bed, 300)
+    const sync = bed.sync({ syncConfig: false })
+    let posts = 0
+    let stopped: Promise<void> | undefined
+    bed.target.fate = ({ method }) => {
+      if (method === 'POST' && ++posts === 50) stopped = sync.stop()
+      return undefined
+    }
+    await expect(sync.syncOnce()).rejects.toMatchObject({ code: 'TWINLOG_ABORTED' })
+    await stopped
+    await sync.stop()
+    expect([bed.target.importing(), bed.target.notes()]).toEqual([[], []])
+    const done = Object.keys(bed.target.dump()['.']!.subjects).length
+    expect(done).toBeLessThan(300)
+    expect((await sync.syncOnce()).registered).toBeLessThan(600)
+    expect(bed.target.dump()).toEqual(bed.source.dump())
+  })
+
+  it('puts back what a process left that died in IMPORT mode', async () => {
+    await furnish(bed.here)
+    const dying = bed.sync({ source: { retries: 0 }, target: { retries: 0 } })
+    let posts = 0
+    bed.target.fate = ({ method }) =>
+      method === 'POST' && ++posts > 5 ? 'lost-before' : posts > 5 ? 'lost-before' : undefined
+    await expect(dying.syncOnce()).rejects.toMatchObject({ code: 'TWINLOG_UNREACHABLE' })
+    bed.target.fate = () => undefined
+    expect(bed.target.importing()).not.toEqual([])
+    const sync = bed.sync()
+    const { checks } = await sync.preflight()
+    expect(checks.find(({ name }) => name.startsWith('notes'))).toMatchObject({ result: 'warn' })
+    const report = await sync.syncOnce()
+    expect(report.repaired).toBeGreaterThan(0)
+    expect([bed.target.importing(), bed.target.notes()]).toEqual([[], []])
+  })
+
+  it('takes a reference along that the reading of everything has missed', async () => {
+    await bed.here.register('a', avro('A'))
+    await bed.here.register('b', avro('B', 'id', [{ name: 'A', subject: 'a', version: 1 }]))
+    const whole = bed.source.fetch
+    // The page was read before `a` was registered.
+    const torn: typeof fetch = async (input, init) => {
+      const response = await whole(input, init)
+      if (!(input as string).includes('/schemas?')) return response
+      const entries = (await response.json()) as { subject: string }[]
+      return new Response(JSON.stringify(entries.filter(({ subject }) => subject !== 'a')))
+    }
+    const report = await bed.sync({ source: { fetch: torn } }).syncOnce()
+    expect(report.conflicts).toEqual([])
+    expect(await bed.there.subjects()).toEqual(['a', 'b'])
+  })
+
+  it('does not delete for good what the reading of everything has missed', async () => {
+    for (const name of ['A', 'B', 'C']) await bed.here.register(name, avro(name))
+    await bed.sync().syncOnce()
+    const whole = bed.source.fetch
+    const torn: typeof fetch = async (input, init) => {
+      const response = await whole(input, init)
+      if (!(input as string).includes('/schemas?')) return response
+      const entries = (await response.json()) as { subject: string }[]
+      return new Response(JSON.stringify(entries.filter(({ subject }) => subject !== 'B')))
+    }
+    await bed.here.deleteSubject('C')
+    await bed.here.deleteSubject('C', { permanent: true })
+    await bed.sync({ syncDeletes: true, source: { fetch: torn } }).syncOnce()
+    expect(await bed.there.subjects({ deleted: true })).toEqual(['A', 'B'])
+  })
+
+  it.each(['preserve', 'translate'] as const)(
+    'says once what the target does not keep, and tries no more: %s',
+    async ids => {
+      bed = new SyncBed({ source: new BedRegistry('source'), ruleSets: false })
+      const rules = { domainRules: [{ name: 'r', kind: 'CONDITION', type: 'CEL', mode: 'WRITE', expr: 'true' }] }
+      await bed.here.register('a', { ...avro('A'), ruleSet: rules })
+      await bed.here.register('a', { ...avro('A', 'b'), ruleSet: rules })
+      await bed.here.putConfig('a', { compatibilityLevel: 'FULL', defaultRuleSet: rules })
+      const warnings: string[] = []
+      const sync = bed.sync({ ids }).on('warning', ({ message }) => warnings.push(message))
+      expect((await sync.syncOnce()).conflicts).toEqual([])
+      for (let run = 0; run < 3; run++) expect(await sync.syncOnce()).toMatchObject({ changes: 0, conflicts: [] })
+      expect(warnings.filter(message => message.includes('defaultRuleSet'))).toHaveLength(1)
+      expect(new Set(warnings).size).toBe(warnings.length)
+      expect(await bed.there.versions('a')).toEqual([1, 2])
+    }
+  )
+})
+
+describe('continuous sync', () => {
+  it('copies what comes, tells each run, and ends with stop()', async () => {
+    await furnish(bed.here)
+    const sync = bed.sync({ intervalMs: 20 })
+    let runs = 0
+    sync.on('synced', () => runs++)
+    await sync.start()
+    expect(runs).toBe(1)
+    expect(await bed.there.versions('customer')).toEqual([1, 2])
+    await bed.here.register('customer', avro('Customer', 'street'))
+    await until(async () => (await bed.there.versions('customer'))?.length === 3)
+    expect(sync.status()).toMatchObject({ running: true, conflicts: [] })
+    expect(JSON.parse(JSON.stringify(sync.status()))).toMatchObject({ running: true, requests: {} })
+    await sync.stop()
+    const before = runs
+    await new Promise(resolve => setTimeout(resolve, 100))
+    expect([runs, sync.status().running]).toEqual([before, false])
+  })
+
+  it('goes on when a registry was away, and says so meanwhile', async () => {
+    await furnish(bed.here)
+    const sync = bed.sync({ intervalMs: 20, source: { retries: 0 }, target: { retries: 0 } })
+    const errors: string[] = []
+    sync.on('error', ({ code }) => errors.push(code))
+    await sync.start()
+    bed.source.fate = () => 'lost-before'
+    await until(() => errors.length > 0)
+    expect(sync.status().lastError).toMatchObject({ code: 'TWINLOG_UNREACHABLE' })
+    bed.source.fate = () => undefined
+    await bed.here.register('late', avro('Late'))
+    await until(async () => (await bed.there.versions('late')) !== undefined)
+    expect(new Set(errors)).toEqual(new Set(['TWINLOG_UNREACHABLE']))
+  })
+
+  it('does not try a refused subject again with every look, only when it has changed', async () => {
+    await bed.here.putConfig('a', { compatibilityLevel: 'NONE' })
+    for (const type of ['"string"', '"int"'])
+      await bed.here.register('a', { schemaType: 'AVRO', schema: type, references: [] })
+    const sync = bed.sync({ ids: 'translate', syncConfig: false, intervalMs: 10 })
+    let runs = 0
+    sync.on('synced', ({ report }) => {
+      runs++
+      expect(report.conflicts).toEqual([expect.objectContaining({ subject: 'a', kind: 'incompatible' })])
+    })
+    await sync.start()
+    const posts = () => bed.target.log.filter(({ method }) => method === 'POST').length
+    const before = posts()
+    await until(() => runs > 5)
+    expect(posts()).toBe(before)
+    await bed.here.deleteVersion('a', 1)
+    await until(() => posts() > before)
+  })
+
+  it('starts not at all where it can never work', async () => {
+    const refused: typeof fetch = async () => new Response('{"error_code":401,"message":"no"}', { status: 401 })
+    const sync = bed.sync({ target: { fetch: refused } })
+    await expect(sync.start()).rejects.toMatchObject({ code: 'TWINLOG_UNAUTHORIZED' })
+    expect(sync.status().running).toBe(false)
+    expect(await sync.preflight()).toMatchObject({ ok: false })
+  })
+})
+
+describe('the gate', () => {
+  it('brings one subject with what it refers to, and nothing else', async () => {
+    await furnish(bed.here)
+    const sync = bed.sync()
+    const gate = sync.gate()
+    const id = (await bed.here.version('orders-value', 3))!.id
+    expect(await gate.knows('orders', id, performance.now())).toBe(true)
+    expect(gate.targetIdOf(id)).toBeUndefined()
+    await gate.bring('orders', id)
+    expect(gate.targetIdOf(id)).toBe(id)
+    expect(await bed.there.subjects()).toEqual(['customer', 'orders-value'])
+    expect([bed.target.importing(), bed.target.notes()]).toEqual([[], []])
+    expect(await sync.syncOnce()).toMatchObject({ conflicts: [] })
+    expect(bed.target.dump()['.']!.subjects['orders-value']).toEqual(bed.source.dump()['.']!.subjects['orders-value'])
+  })
+})
+
+describe('over real sockets, with several addresses and credentials', () => {
+  it('it is the same', async () => {
+    const auth = { username: 'alice', password: 's3cret' }
+    const source = await startFakeRegistry({ auth, pathPrefix: '/registry' })
+    const target = await startFakeRegistry()
+    try {
+      const here = createRegistryClient({ url: source.url, auth }, { logger: silent })
+      await furnish(here)
+      const sync = new SchemaSync({
+        source: { url: ['http://127.0.0.1:1', source.url], auth },
+        target: { url: target.url },
+        logger: silent
+      })
+      expect(await sync.preflight()).toMatchObject({ ok: true })
+      expect((await sync.syncOnce()).conflicts).toEqual([])
+      expect((await sync.diff()).subjects.map(({ subject }) => subject)).toEqual(['users-value'])
+      expect(JSON.stringify([sync.status(), await sync.plan()])).not.toContain('s3cret')
+    } finally {
+      await Promise.all([source.close(), target.close()])
+    }
+  })
+})
+
+async function manySubjects({ here }: SyncBed, count: number): Promise<void> {
+  await here.register('base', avro('Base'))
+  const base = { name: 'Base', subject: 'base', version: 1 }
+  for (let index = 1; index < count; index++) {
+    await here.register(`subject-${index}`, avro(`S${index}`, 'a', index % 10 === 0 ? [base] : []))
+    await here.register(`subject-${index}`, avro(`S${index}`, 'b'))
+  }
+  await here.register('base', avro('Base', 'b'))
+}
+
+function total({ requests }: SchemaSyncReport): number {
+  return requests.source + requests.target
+}
+
+async function until(done: () => boolean | Promise<boolean>): Promise<void> {
+  const deadline = Date.now() + 20_000
+  while (!(await done())) {
+    if (Date.now() > deadline) throw new Error('it did not happen')
+    await new Promise(resolve => setTimeout(resolve, 5))
+  }
+}

@@ -219,7 +219,7 @@ describe('a plan, carried out on a model of a registry', () => {
           const plan = bed.sync()
           bed.check(plan)
           const again = bed.plan()
-          expect(`${again} <- ${plan}`).toMatch(/^0 changes/)
+          expect(`${String(again)} <- ${String(plan)}`).toMatch(/^0 changes/)
         }
       }),
       { numRuns: Number(process.env['RUNS'] ?? 150) }
