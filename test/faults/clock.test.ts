@@ -7,7 +7,7 @@ import type { MirrorStatus } from '../../src/mirror/status.js'
 import { type KafkaCluster, startKafka } from '../support/kafka.js'
 import { MirrorProcess } from '../support/mirror-process.js'
 import { type Oracle, startOracle } from '../support/oracle.js'
-import { Bed } from './bed.js'
+import { Bed } from '../integration/bed.js'
 
 const HOUR_MS = 3_600_000
 const SLEEP_MS = 8_000

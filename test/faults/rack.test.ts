@@ -3,7 +3,7 @@ import type { ClusterConfig } from '../../src/kafka/types.js'
 import { type Broker, type KafkaCluster, startKafka } from '../support/kafka.js'
 import { type Oracle, startOracle } from '../support/oracle.js'
 import { type ProxyMap, proxyMap, socketFactoryThrough } from '../support/socket-factory.js'
-import { Bed, eventually } from './bed.js'
+import { Bed, eventually } from '../integration/bed.js'
 
 const VALUE_BYTES = 1_000
 
