@@ -74,7 +74,7 @@ export class SchemaDrift {
 
   /** For people. */
   toString(): string {
-    const head = `${count(this.subjects.length, 'subject')} of ${this.compared.toLocaleString('en-US')} differ, ids: ${this.ids}`
+    const head = `${count(this.subjects.length, 'subject')} different, ${this.compared.toLocaleString('en-US')} compared, ids: ${this.ids}`
     if (this.clean) return head
     const rows = this.subjects.flatMap(({ subject, differences }) =>
       differences.map(({ kind, version, source, target }) => [

@@ -2,16 +2,15 @@ import { InvalidOptionError } from '../errors.js'
 import { askRegistries } from './ask-registries.js'
 import { closure } from './closure.js'
 import type { Comparison } from './compare.js'
-import { ALWAYS_READ, ConfigSweep } from './config-sweep.js'
-import { type NameMap, OWN_CONTEXT, scopeOf, splitSubject } from './names.js'
+import { type NameMap, scopeOf, splitSubject } from './names.js'
 import type { Plan } from './plan.js'
 import { type PlanInput, planSync } from './planner.js'
 import { Answers } from './questions.js'
 import { RegistryReader } from './registry-reader.js'
 import type { RegistryClient } from './registry-types.js'
-import { SettingsReader } from './settings-reader.js'
+import { SettingsChoice, type SettingsPair } from './settings-choice.js'
 import { NO_SETTINGS } from './snapshot.js'
-import { SyncMemory, touched } from './sync-memory.js'
+import { SyncMemory } from './sync-memory.js'
 
 export interface PlanMakerOptions {
   source: RegistryClient
@@ -46,11 +45,6 @@ export interface PrepareOptions {
   signal?: AbortSignal | undefined
 }
 
-export interface SettingsPair {
-  source: SettingsReader
-  target: SettingsReader
-}
-
 /** More than that is a mistake of ours: an answer never opens a question that was answered. */
 const MOST_ROUNDS = 100
 
@@ -62,12 +56,12 @@ export class PlanMaker {
   readonly names: NameMap
   readonly #o: PlanMakerOptions
   readonly #answers = new Answers()
-  readonly #sweep = new ConfigSweep()
-  #contexts: { source: string[] | undefined; target: string[] | undefined } | undefined
+  readonly #choice: SettingsChoice
 
   constructor(o: PlanMakerOptions) {
     this.#o = o
     this.names = o.names
+    this.#choice = new SettingsChoice(o)
     const { concurrency, names } = o
     const prefix = (context: string | undefined) => (context === undefined ? undefined : (scopeOf(context) ?? ''))
     this.source = new RegistryReader({ client: o.source, prefix: prefix(names.sourceContext), concurrency })
@@ -78,9 +72,9 @@ export class PlanMaker {
     const settings = o.settings ?? (await this.settings(o))
     const subjects = await this.#readSubjects(o)
     const input: PlanInput = this.#input(subjects, o)
-    await this.#readLevels(input, settings, o)
+    await this.#choice.readLevels(subjects, settings, o)
     const first = await this.#plan({ ...input, settings: { source: NO_SETTINGS, target: settings.target.settings } }, o)
-    await this.#readSettings(subjects, first.plan, settings, o)
+    await this.#choice.readSettings(subjects, { plan: first.plan, there: this.target.view.names }, settings, o)
     const newlyDropped = this.memory.checkConfigs(settings.target.settings.configs)
     const complete = { ...input, settings: { source: settings.source.settings, target: settings.target.settings } }
     const { plan, comparison } = await this.#plan(complete, o)
@@ -90,24 +84,24 @@ export class PlanMaker {
   }
 
   /** Readers of config and modes, for one run. */
-  async settings(o: { signal?: AbortSignal | undefined }): Promise<SettingsPair> {
-    const { source, target } = this.#o
-    const contexts = await this.contexts(o)
-    return {
-      source: new SettingsReader(source, { exact: contexts.source !== undefined }),
-      target: new SettingsReader(target, { exact: contexts.target !== undefined })
-    }
+  settings(o: { signal?: AbortSignal | undefined }): Promise<SettingsPair> {
+    return this.#choice.settings(o)
   }
 
   /** Undefined where a registry has none, as Apicurio. */
-  async contexts({ signal, fresh }: { signal?: AbortSignal | undefined; fresh?: boolean }) {
-    const { source, target } = this.#o
-    const real = (list: string[] | undefined) => (list?.includes('.') === true ? list : undefined)
-    if (this.#contexts === undefined || fresh === true) {
-      const [here, there] = await Promise.all([source.contexts({ signal }), target.contexts({ signal })])
-      this.#contexts = { source: real(here), target: real(there) }
-    }
-    return this.#contexts
+  contexts(o: { signal?: AbortSignal | undefined }): ReturnType<SettingsChoice['contexts']> {
+    return this.#choice.contexts(o)
+  }
+
+  /** For subjects that are about to be created; the others' are read when it is their turn. */
+  async readConfigsAhead(
+    subjects: readonly string[],
+    settings: SettingsPair,
+    o: { signal?: AbortSignal | undefined }
+  ): Promise<void> {
+    const { names } = this.target.view
+    const fresh = subjects.filter(subject => !names.has(this.names.toTarget(subject)))
+    await this.#choice.readAhead(fresh, settings, o)
   }
 
   /** Subjects of the source that are selected, by the last look at its list. Two that become one are refused. */
@@ -125,18 +119,6 @@ export class PlanMaker {
 
   async readTarget(o: { signal?: AbortSignal | undefined }): Promise<void> {
     await this.target.read({ wanted: subject => this.wantedOfTarget(subject), ...o })
-  }
-
-  /** For subjects that are about to be created; the others' are read when it is their turn. */
-  async readConfigsAhead(
-    subjects: readonly string[],
-    settings: SettingsPair,
-    { signal }: { signal?: AbortSignal | undefined }
-  ): Promise<void> {
-    const { names, syncConfig, concurrency } = this.#o
-    const { view } = this.target
-    const fresh = subjects.filter(subject => !view.names.has(names.toTarget(subject)))
-    if (syncConfig) await settings.source.readConfigs(fresh, { concurrency, signal })
   }
 
   /** What of the target can have to do with the selection. */
@@ -204,57 +186,6 @@ export class PlanMaker {
     }
   }
 
-  async #readLevels(input: PlanInput, settings: SettingsPair, o: PrepareOptions): Promise<void> {
-    const { names, concurrency } = this.#o
-    const { syncConfig, syncMode } = this.#looksAt(o)
-    const read = { concurrency, signal: o.signal }
-    // Config and mode of a whole context are copied only when everything is.
-    const whole = !names.narrowed && o.only === undefined && (syncConfig || syncMode)
-    const contexts = await this.contexts({ signal: o.signal, fresh: whole })
-    const targets = new Set([...input.subjects].map(subject => scopeOf(splitSubject(names.toTarget(subject)).context)))
-    const known = (scope: string | undefined) =>
-      scope === undefined || contexts.target?.includes(scope.slice(1, -1)) === true
-    await settings.target.readModes([undefined, ...[...targets].filter(known)], read)
-    if (!whole) return
-    for (const context of contexts.source ?? ['.']) {
-      const there = context === OWN_CONTEXT ? undefined : names.contextToTarget(context)
-      if (there === undefined) continue
-      if (syncConfig) await both(settings, 'readConfigs', [scopeOf(context)], [scopeOf(there)], read)
-      if (syncMode) await both(settings, 'readModes', [scopeOf(context)], [scopeOf(there)], read)
-    }
-  }
-
-  async #readSettings(
-    subjects: readonly string[],
-    plan: Plan,
-    settings: SettingsPair,
-    o: PrepareOptions
-  ): Promise<void> {
-    const { names, concurrency, everyConfig } = this.#o
-    const { syncConfig, syncMode } = this.#looksAt(o)
-    const { view } = this.target
-    const read = { concurrency, signal: o.signal }
-    const writing = touched(plan)
-    const changed = new Set(subjects.filter(subject => writing.has(names.toTarget(subject))))
-    const every = o.every === true || everyConfig
-    const chosen = o.only === undefined ? this.#sweep.choose(subjects, changed, every) : changed
-    // Of a subject that is not there nothing can be set, but for a config that somebody left behind.
-    const small = every || (o.only === undefined && subjects.length <= ALWAYS_READ)
-    const targets = [...chosen]
-      .map(subject => names.toTarget(subject))
-      .filter(subject => small || view.names.has(subject))
-    if (syncConfig) await both(settings, 'readConfigs', chosen, targets, read)
-    if (syncMode) await both(settings, 'readModes', chosen, targets, read)
-    await settings.target.readModes(
-      [...writing].filter(subject => view.names.has(subject)),
-      read
-    )
-  }
-
-  #looksAt({ every }: PrepareOptions): { syncConfig: boolean; syncMode: boolean } {
-    return { syncConfig: this.#o.syncConfig || every === true, syncMode: this.#o.syncMode || every === true }
-  }
-
   async #plan(input: PlanInput, { signal }: PrepareOptions): Promise<{ plan: Plan; comparison: Comparison }> {
     const { source, target, concurrency } = this.#o
     for (let round = 0; round < MOST_ROUNDS; round++) {
@@ -270,16 +201,6 @@ export class PlanMaker {
   endRun(): void {
     this.#answers.keepForNextRun()
   }
-}
-
-async function both(
-  settings: SettingsPair,
-  read: 'readConfigs' | 'readModes',
-  source: Iterable<string | undefined>,
-  target: Iterable<string | undefined>,
-  o: { concurrency: number; signal?: AbortSignal | undefined }
-): Promise<void> {
-  await Promise.all([settings.source[read](source, o), settings.target[read](target, o)])
 }
 
 function refuseCollisions(subjects: readonly string[], names: NameMap): void {

@@ -105,6 +105,7 @@ export class RegistryReader {
     for (const [subject, list] of table) this.#table.set(subject, list)
     this.#names = new Set(table.keys())
     this.#whole = true
+    this.#walker.allIsRead()
     return true
   }
 }

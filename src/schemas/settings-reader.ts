@@ -18,14 +18,14 @@ interface ReadOptions {
 export class SettingsReader {
   readonly #client: RegistryClient
   /** It answers for a scope what is set there and nowhere else, as Confluent's does. */
-  readonly #exact: boolean
+  readonly exact: boolean
   readonly #configs = new Map<string | undefined, RegistryLevelConfig | undefined>()
   readonly #modes = new Map<string | undefined, RegistryMode | undefined>()
   #top: { config: Promise<RegistryLevelConfig | undefined>; mode: Promise<RegistryMode | undefined> } | undefined
 
   constructor(client: RegistryClient, o: { exact: boolean }) {
     this.#client = client
-    this.#exact = o.exact
+    this.exact = o.exact
   }
 
   get settings(): Settings {
@@ -49,10 +49,26 @@ export class SettingsReader {
     config: RegistryLevelConfig | undefined,
     o: ReadOptions
   ): Promise<boolean> {
-    if (scope === undefined || this.#exact || !sameValue(config, { compatibilityLevel: 'NONE' })) return false
+    if (scope === undefined || this.exact || !sameValue(config, { compatibilityLevel: 'NONE' })) return false
     if (sameValue(config, (await this.#registry(o)).config)) return true
     const resolved = await this.#client.config(scope, { signal: o.signal, resolved: true })
     return resolved?.compatibilityLevel !== 'NONE'
+  }
+
+  /**
+   * The same by one request each, for a registry that is not exact: what counts for the subject, taken for not set where it is what the
+   * registry has. A level that was set and says the same is found the next time its config is read.
+   */
+  async readWhatCounts(scopes: Iterable<string>, o: ReadOptions): Promise<void> {
+    const top = (await this.#registry(o)).config
+    await inParallel(new Set(scopes), o, async scope => {
+      const config = await this.#client.config(scope, { signal: o.signal, resolved: true })
+      this.#configs.set(scope, sameValue(config, top) ? undefined : config)
+    })
+  }
+
+  async registryConfig(o: ReadOptions): Promise<RegistryLevelConfig | undefined> {
+    return (await this.#registry(o)).config
   }
 
   /** Nothing else can be set: we have just created it. */
@@ -64,7 +80,7 @@ export class SettingsReader {
     const left = [...new Set(scopes)].filter(scope => !this.#modes.has(scope))
     await inParallel(left, o, async scope => {
       const mode = await this.#mode(scope, o)
-      const inherited = scope !== undefined && !this.#exact && mode === (await this.#registry(o)).mode
+      const inherited = scope !== undefined && !this.exact && mode === (await this.#registry(o)).mode
       this.#modes.set(scope, inherited ? undefined : mode)
     })
   }

@@ -90,6 +90,11 @@ export class SubjectWalker {
     if (guessed) for (const { version } of versions) this.#guessed.add(versionKey(subject, version))
   }
 
+  /** The table was filled by others: nothing in it is inferred. */
+  allIsRead(): void {
+    this.#guessed.clear()
+  }
+
   forget(subject: string): void {
     for (const { version } of this.#table.get(subject) ?? []) this.#guessed.delete(versionKey(subject, version))
     this.#table.delete(subject)

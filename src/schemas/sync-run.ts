@@ -5,9 +5,10 @@ import type { IdMap } from './id-map.js'
 import { repairImports } from './import-repair.js'
 import { splitSubject } from './names.js'
 import { Plan, stages } from './plan.js'
-import type { PlanMaker, Prepared, SettingsPair } from './plan-maker.js'
+import type { PlanMaker, Prepared } from './plan-maker.js'
 import type { ApplyResult, SchemaConflict, SchemaPlan, SubjectOutcome } from './plan-types.js'
 import type { RegistryClient } from './registry-types.js'
+import type { SettingsPair } from './settings-choice.js'
 import { touched } from './sync-memory.js'
 import { written } from './written.js'
 
@@ -38,7 +39,9 @@ export interface SyncRunResult {
 
 /** From so many subjects on that have to be read one by one, they are registered while the next ones are read. */
 const PIPELINE_FROM = 100
-const CHUNK = 50
+/** Soon something to register, then few ends at which registrations wait for the last of them. */
+const FIRST_CHUNK = 25
+const LARGEST_CHUNK = 400
 
 /** One sync, from the notes of a crashed one to the last mode. */
 export class SyncRun {
@@ -80,9 +83,7 @@ export class SyncRun {
     maker.selected()
     await maker.readTarget({ signal })
     const settings = await maker.settings({ signal })
-    const chunks = Array.from({ length: Math.ceil(names.length / CHUNK) }, (_, index) =>
-      names.slice(index * CHUNK, (index + 1) * CHUNK)
-    )
+    const chunks = growing(names)
     let reading = this.#readChunk(chunks[0] ?? [], settings)
     for (const [index, only] of chunks.entries()) {
       await reading
@@ -207,6 +208,14 @@ export class SyncRun {
     if (newlyDropped.length > 0)
       this.#o.warn(`the target does not keep ${newlyDropped.join(', ')} of configs; they are compared without`)
   }
+}
+
+function growing(names: readonly string[]): string[][] {
+  const chunks: string[][] = []
+  let size = FIRST_CHUNK
+  for (let at = 0; at < names.length; at += size, size = Math.min(size * 2, LARGEST_CHUNK))
+    chunks.push(names.slice(at, at + size))
+  return chunks
 }
 
 function unique(conflicts: readonly SchemaConflict[]): SchemaConflict[] {
